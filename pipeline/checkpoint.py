@@ -1,0 +1,108 @@
+"""Checkpoints: safetensors and JSON in one folder, whole or not there at all.
+
+A state is any nesting of dictionaries and lists of tensors and plain values. Saving writes a draft folder, syncs it,
+renames it and only then removes the previous one, so that a kill at any moment leaves a whole checkpoint. Loading runs no
+code from the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+TENSORS, STATE = "tensors.safetensors", "state.json"
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used; the message names it and the way out."""
+
+
+def save(folder: Path, step: int, state: Any, config_digest: str) -> None:
+    """Write ``folder/<step>`` and remove older checkpoints. Raises OSError where the disk refuses."""
+    tensors: dict[str, torch.Tensor] = {}
+    plain = _split(state, "", tensors)
+    final, draft = folder / f"{step:010d}", folder / f".draft-{step:010d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save_file(tensors, draft / TENSORS)
+    head = {"config_digest": config_digest, "tensors_sha256": _sha256(draft / TENSORS), "state": plain}
+    (draft / STATE).write_text(json.dumps(head))
+    for path in (draft / TENSORS, draft / STATE, draft):
+        _sync(path)
+    if final.exists():
+        shutil.rmtree(final)
+    draft.rename(final)
+    _sync(folder)
+    for other in folder.iterdir():
+        if other != final:
+            shutil.rmtree(other)
+
+
+def load(folder: Path, config_digest: str) -> Any | None:
+    """The newest checkpoint's state, tensors on the CPU; None where there is none.
+
+    Raises CheckpointError for one that is corrupt, truncated or of another configuration.
+    """
+    whole = sorted(path for path in folder.glob("*") if not path.name.startswith(".")) if folder.is_dir() else []
+    if not whole:
+        return None
+    newest = whole[-1]
+    try:
+        head = json.loads((newest / STATE).read_text())
+        digest, expected, plain = head["config_digest"], head["tensors_sha256"], head["state"]
+        if _sha256(newest / TENSORS) != expected:
+            raise ValueError("its tensors do not match their SHA-256")
+        tensors = load_file(newest / TENSORS)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"checkpoint {newest} is corrupt or truncated ({error}); delete {folder} to train this run from its start"
+        ) from error
+    if digest != config_digest:
+        raise CheckpointError(
+            f"checkpoint {newest} belongs to another configuration ({digest}, this is {config_digest}); "
+            f"delete {folder} to train this run from its start"
+        )
+    return _join(plain, tensors)
+
+
+def _split(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """The value with every tensor replaced by a reference into ``tensors``; dictionary keys keep their type."""
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, _split(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return {"list": [_split(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]}
+    return {"value": value}
+
+
+def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if "tensor" in plain:
+        return tensors[plain["tensor"]]
+    if "items" in plain:
+        return {key: _join(item, tensors) for key, item in plain["items"]}
+    if "list" in plain:
+        return [_join(item, tensors) for item in plain["list"]]
+    return plain["value"]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

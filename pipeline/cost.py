@@ -1,0 +1,190 @@
+"""What sparsity costs: multiply-adds per layer from fvcore, two counting conventions, and the ledger of a run.
+
+Conventions, both in every record (design: FLOPs):
+
+- ``macs``: 2 * multiply-adds * (1 - s);
+- ``rigl``: the authors' counting, that plus one operation per output element of every convolution and linear layer.
+
+Multiply-adds are proportional to a layer's weights, so a layer's cost at n active weights is 2 * n * positions, an exact
+integer. Normalisation, pooling and softmax are left out of both, as in the paper's Appendix H.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sparse_methods.method import Method
+from sparse_methods.schedules import UpdateSchedule
+from sparse_methods.sparsifier import maskable_weights
+from sparse_methods.topology import zero_count
+
+CONVENTIONS = ("macs", "rigl")
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One weight tensor's part in a forward pass of one sample."""
+
+    layer: str
+    shape: tuple[int, ...]
+    positions: int
+    """How often each weight is used: output pixels of a convolution, 1 for a linear layer on a vector."""
+
+    @property
+    def weights(self) -> int:
+        """Elements of the weight tensor."""
+        return math.prod(self.shape)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds with every weight active."""
+        return self.positions * self.weights
+
+    @property
+    def outputs(self) -> int:
+        """Elements of the layer's output."""
+        return self.positions * self.shape[0]
+
+    def flops(self, nonzeros: int, convention: str) -> int:
+        """FLOPs of one sample with ``nonzeros`` active weights."""
+        extra = {"macs": 0, "rigl": self.outputs}
+        if convention not in extra:
+            raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
+        return 2 * nonzeros * self.positions + extra[convention]
+
+
+@dataclass(frozen=True)
+class NetworkCost:
+    """The layers of a network that cost something, in its order."""
+
+    layers: tuple[LayerCost, ...]
+
+    def inference_flops(self, convention: str, nonzeros: Mapping[str, int] | None = None) -> int:
+        """FLOPs of one sample. Layers that ``nonzeros`` does not name have every weight active."""
+        active = nonzeros or {}
+        return sum(layer.flops(active.get(layer.layer, layer.weights), convention) for layer in self.layers)
+
+    def size_bytes(self, nonzeros: Mapping[str, int]) -> int:
+        """The authors' size: 32 bits per non-zero, 1 bit per weight of each sparse layer, 32 bits per output channel."""
+        bits = 0
+        for layer in self.layers:
+            active = nonzeros.get(layer.layer, layer.weights)
+            mask_bits = layer.weights if active < layer.weights else 0
+            bits += 32 * active + mask_bits + 32 * layer.shape[0]
+        return math.ceil(bits / 8)
+
+
+def trace(model: nn.Module, input_shape: Sequence[int]) -> NetworkCost:
+    """Count a network's multiply-adds with fvcore on one sample of ``input_shape``, in eval mode and without gradients.
+
+    Raises ValueError that names the module for a weight that fvcore counted nothing for: its cost is not known, and it is
+    never taken for zero in silence.
+    """
+    # Imported here: the training process uses this module on machines that have no fvcore.
+    from fvcore.nn import FlopCountAnalysis
+
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        analysis = FlopCountAnalysis(model, torch.zeros(1, *input_shape))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        counted = analysis.by_module_and_operator()
+    model.train(was_training)
+    layers = []
+    for name, weight in maskable_weights(model).items():
+        module = "" if name == "weight" else name
+        macs = sum(int(counted.get(module, {}).get(operator, 0)) for operator in ("conv", "linear", "addmm", "matmul"))
+        positions, remainder = divmod(macs, weight.numel())
+        if positions == 0 or remainder:
+            kind = type(model.get_submodule(module)).__name__ if module in counted else "unused"
+            raise ValueError(f"the cost of layer {name!r} ({kind}) is not known: fvcore counted {macs} multiply-adds")
+        layers.append(LayerCost(name, tuple(weight.shape), positions))
+    return NetworkCost(tuple(layers))
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """A ``sparse_methods.method.TrainingCost``: what a method's closed form is made from, in one convention."""
+
+    network: NetworkCost
+    requested: Mapping[str, float]
+    """Sparsity of each masked layer at the end."""
+    dense: int
+    """f_D of the dense network that the run is compared with."""
+    convention: str
+    method: Method
+    schedule: UpdateSchedule
+
+    @property
+    def sparse(self) -> int:
+        """f_S at the requested sparsities."""
+        return self._at(self.requested)
+
+    def mean_sparse(self) -> float:
+        """Mean of f_S(t) over the run's steps, following the method's sparsity at every update."""
+        total, flops = (
+            0,
+            self._at(dict.fromkeys(self.requested, 0.0) if self.method.starts == "dense" else self.requested),
+        )
+        for step in range(self.schedule.total_steps):
+            if step > 0 and self.method.is_due(step, step - self.schedule.update_every, self.schedule):
+                now = {
+                    name: self.method.sparsity_at(step, final, self.schedule) for name, final in self.requested.items()
+                }
+                flops = self._at(now)
+            total += flops
+        return total / self.schedule.total_steps
+
+    def train_x(self) -> float | None:
+        """Training FLOPs per sample over the dense network's 3 f_D."""
+        flops = self.method.train_flops(self)
+        return None if flops is None else flops / (3 * self.dense)
+
+    def _at(self, sparsities: Mapping[str, float]) -> int:
+        size = {layer.layer: layer.weights for layer in self.network.layers}
+        nonzeros = {name: size[name] - zero_count(sparsity, size[name]) for name, sparsity in sparsities.items()}
+        return self.network.inference_flops(self.convention, nonzeros)
+
+
+class TrainingLedger:
+    """Adds up what a run really did: 3 f_S per batch, or 2 f_S + f_D where the dense gradient was needed."""
+
+    def __init__(self, network: NetworkCost, batch_size: int) -> None:
+        self.network, self.batch_size = network, batch_size
+        self.batches = self.dense_gradient_batches = 0
+        self.total_flops = dict.fromkeys(CONVENTIONS, 0)
+        self._dense = {convention: network.inference_flops(convention) for convention in CONVENTIONS}
+        self._charged: Mapping[str, int] | None = None
+        self._sparse: dict[str, int] = {}
+
+    def charge(self, nonzeros: Mapping[str, int], dense_gradient: bool) -> None:
+        """Add one batch, run forward and backward with these non-zeros per masked layer."""
+        # The engine hands out a new mapping whenever masks change, so identity tells whether f_S must be counted again.
+        if nonzeros is not self._charged:
+            self._sparse = {
+                convention: self.network.inference_flops(convention, nonzeros) for convention in CONVENTIONS
+            }
+            self._charged = nonzeros
+        for convention in CONVENTIONS:
+            backward_to_weights = self._dense[convention] if dense_gradient else self._sparse[convention]
+            self.total_flops[convention] += self.batch_size * (2 * self._sparse[convention] + backward_to_weights)
+        self.batches += 1
+        self.dense_gradient_batches += dense_gradient
+
+    def state_dict(self) -> dict[str, int | dict[str, int]]:
+        """Plain values from which :meth:`load_state_dict` goes on."""
+        return {
+            "batches": self.batches,
+            "dense_gradient_batches": self.dense_gradient_batches,
+            "total_flops": dict(self.total_flops),
+        }
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.batches, self.dense_gradient_batches = state["batches"], state["dense_gradient_batches"]
+        self.total_flops = dict(state["total_flops"])

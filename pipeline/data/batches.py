@@ -1,0 +1,132 @@
+"""Training batches as a pure function of their number, and batches of the test set.
+
+Torch only. Because batch ``i`` depends on ``i`` and the seeds alone, resuming a run takes an integer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipeline.data.tensors import DataSet
+from pipeline.seeds import derive_seed
+
+Augmentation = Literal["none", "crop-flip"]
+MARGIN = 4
+"""Pixels of mirror padding on each side before the crop."""
+
+
+class Batches:
+    """The endless stream of training batches: ``batches[i]`` is batch ``i``, in any order of asking.
+
+    The stream is one random permutation of the training set after another, and batch ``i`` is its samples
+    [i * batch_size, (i + 1) * batch_size), so a batch may cross from one epoch into the next and none is short.
+
+    Args:
+        dataset: on the device where the batches shall be.
+        batch_size: samples in a batch; may exceed the training set.
+        order_seed: of the permutations; epoch ``e`` has its own generator, from the digest of (order_seed, e).
+        augment_seed: of crops and flips; batch ``i`` has its own generator, from the digest of (augment_seed, i).
+        augmentation: "none", or "crop-flip", which mirror-pads by 4, crops to the size of the image and flips half of
+            the images horizontally.
+
+    Random numbers are drawn on the CPU, so that every device gets the same ones.
+    """
+
+    def __init__(
+        self,
+        dataset: DataSet,
+        batch_size: int,
+        order_seed: int,
+        augment_seed: int,
+        augmentation: Augmentation = "none",
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, it must be at least 1")
+        if augmentation not in ("none", "crop-flip"):
+            raise ValueError(f"there is no augmentation {augmentation!r}; valid: none, crop-flip")
+        if augmentation == "crop-flip" and min(dataset.input_shape[1:]) < MARGIN:
+            size = f"{dataset.input_shape[1]}x{dataset.input_shape[2]}"
+            raise ValueError(f"crop-flip mirrors {MARGIN} pixels; the images of {dataset.name!r} are only {size}")
+        self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
+        self.order_seed, self.augment_seed = order_seed, augment_seed
+        self._samples = len(dataset.train_inputs)
+        self._permutations: dict[int, Tensor] = {}
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Batch ``index``: inputs float32 [batch_size, C, H, W] and labels int64 [batch_size].
+
+        Raises IndexError for a negative index.
+        """
+        if index < 0:
+            raise IndexError(f"batch {index}: batches are counted from 0 and have no end")
+        chosen = self._chosen(index)
+        inputs = self.dataset.prepare(self.dataset.train_inputs.index_select(0, chosen))
+        # Augmentation follows scaling, as in the authors' CIFAR script: an image is standardised whole, then cropped.
+        if self.augmentation == "crop-flip":
+            inputs = self._crop_flip(inputs, index)
+        return inputs, self.dataset.train_labels.index_select(0, chosen)
+
+    def epoch(self, index: int) -> float:
+        """Passes over the training set that precede batch ``index``."""
+        return index * self.batch_size / self._samples
+
+    def _chosen(self, index: int) -> Tensor:
+        """Positions in the training set of batch ``index``, int64 [batch_size]."""
+        first, last = index * self.batch_size, (index + 1) * self.batch_size - 1
+        epochs = range(first // self._samples, last // self._samples + 1)
+        if epochs[0] not in self._permutations or epochs[-1] not in self._permutations:
+            kept = self._permutations
+            self._permutations = {e: kept[e] if e in kept else self._permutation(e) for e in epochs}
+        start = first % self._samples
+        if len(epochs) == 1:
+            return self._permutations[epochs[0]][start : start + self.batch_size]
+        return torch.cat([self._permutations[e] for e in epochs])[start : start + self.batch_size]
+
+    def _permutation(self, epoch: int) -> Tensor:
+        order = torch.randperm(self._samples, generator=_generator(self.order_seed, epoch))
+        return order.to(self.dataset.device)
+
+    def _crop_flip(self, images: Tensor, index: int) -> Tensor:
+        generator = _generator(self.augment_seed, index)
+        corners = torch.randint(0, 2 * MARGIN + 1, (2, len(images)), generator=generator)
+        flips = torch.randint(0, 2, (1, len(images)), generator=generator)
+        top, left, flip = torch.cat([corners, flips]).to(images.device)
+        return crop_flip(images, top, left, flip)
+
+
+def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """Mirror-padded crops at (top, left), mirrored left to right where ``flip`` is 1.
+
+    The padding repeats the border pixel (numpy's "symmetric"), as the authors' ``pad_input`` does; (4, 4) is the image
+    itself. Images [B, C, H, W] of any dtype, the other three int64 [B], corners in [0, 8].
+    """
+    batch, channels, height, width = images.shape
+    rows = _mirrored(torch.arange(height, device=images.device) + top[:, None] - MARGIN, height)
+    columns = torch.arange(width, device=images.device)
+    columns = torch.where(flip[:, None] == 1, columns.flip(0), columns)
+    columns = _mirrored(columns + left[:, None] - MARGIN, width)
+    # One gather over pixels, the same for every channel, is faster than indexing by four tensors.
+    pixels = (rows[:, :, None] * width + columns[:, None, :]).view(batch, 1, height * width)
+    flat = images.reshape(batch, channels, height * width)
+    return flat.gather(2, pixels.expand(-1, channels, -1)).view(images.shape)
+
+
+def evaluation_batches(dataset: DataSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The whole test set in order, at most ``size`` samples at a time: float32 [B, C, H, W] and int64 [B]."""
+    for inputs, labels in zip(dataset.test_inputs.split(size), dataset.test_labels.split(size), strict=True):
+        yield dataset.prepare(inputs), labels
+
+
+def _mirrored(positions: Tensor, size: int) -> Tensor:
+    """Positions up to ``size`` outside of 0..size-1, reflected into it about the border."""
+    inside = torch.where(positions < 0, -1 - positions, positions)
+    return torch.where(inside >= size, 2 * size - 1 - inside, inside)
+
+
+def _generator(*parts: int) -> torch.Generator:
+    # torch's CPU generator keeps the low 32 bits of a seed: enough to tell epochs and batches of a run apart.
+    return torch.Generator().manual_seed(derive_seed(*parts))

@@ -1,0 +1,202 @@
+"""A data set as tensors in memory, and its cache file.
+
+Torch, numpy and safetensors only: the training process reads the cache on machines where nothing else is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+Scaling = Literal["divide:16", "divide:255", "standardise-per-image"]
+FORMAT = "rigl-bench data set 1"
+TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
+
+
+class DataError(Exception):
+    """Data that is missing, damaged or not of the required form; the message says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Images and labels of a classification task, train and test.
+
+    Raises DataError when built from tensors of another type or shape, or labels outside [0, classes).
+    """
+
+    name: str
+    """What runs call it."""
+    classes: int
+    """Number of classes."""
+    train_inputs: Tensor
+    """uint8 [N, C, H, W]."""
+    train_labels: Tensor
+    """int64 [N]."""
+    test_inputs: Tensor
+    """uint8 [M, C, H, W]."""
+    test_labels: Tensor
+    """int64 [M]."""
+    scaling: Scaling
+    """How inputs become float32: divided by a constant, or each image to mean 0 and variance 1."""
+
+    def __post_init__(self) -> None:
+        self._require(isinstance(self.classes, int) and self.classes >= 1, f"classes is {self.classes!r}, not a count")
+        valid = ", ".join(get_args(Scaling))
+        self._require(self.scaling in get_args(Scaling), f"scaling is {self.scaling!r}; valid: {valid}")
+        for split in ("train", "test"):
+            self._check_split(split, getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels"))
+        shapes = f"{list(self.train_inputs.shape[1:])} and {list(self.test_inputs.shape[1:])}"
+        same = self.train_inputs.shape[1:] == self.test_inputs.shape[1:]
+        self._require(same, f"train and test samples differ in shape: {shapes}")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, [C, H, W]."""
+        return tuple(self.train_inputs.shape[1:])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.train_inputs.device
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """The same data set with its tensors on ``device``."""
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+
+    def prepare(self, inputs: Tensor) -> Tensor:
+        """Network inputs, float32 [B, C, H, W], of stored ones, uint8 [B, C, H, W], on their device."""
+        if self.scaling == "standardise-per-image":
+            return standardise(inputs)
+        # A third faster than dividing, and within 6e-8 of it; the largest value still becomes exactly 1.
+        return inputs.float().mul_(1 / int(self.scaling.removeprefix("divide:")))
+
+    def content_digest(self) -> str:
+        """SHA-256 of everything that the data set holds, its name included."""
+        digest = hashlib.sha256(json.dumps([FORMAT, self.name, self.classes, self.scaling]).encode())
+        for name in TENSORS:
+            tensor = getattr(self, name).cpu().contiguous()
+            digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+            digest.update(tensor.numpy())
+        return digest.hexdigest()
+
+    def _check_split(self, split: str, inputs: Tensor, labels: Tensor) -> None:
+        for name, tensor, dtype in ((f"{split}_inputs", inputs, torch.uint8), (f"{split}_labels", labels, torch.int64)):
+            self._require(isinstance(tensor, Tensor), f"{name} is {type(tensor).__name__}, it must be a torch.Tensor")
+            self._require(tensor.dtype == dtype, f"{name} has dtype {tensor.dtype}, it must be {dtype}")
+        shape = list(inputs.shape)
+        self._require(inputs.dim() == 4, f"{split}_inputs has shape {shape}, it must be [samples, channels, H, W]")
+        self._require(inputs.numel() > 0, f"{split}_inputs has shape {shape}: it is empty")
+        expected = f"it must be [{len(inputs)}], one label a sample"
+        self._require(labels.shape == inputs.shape[:1], f"{split}_labels has shape {list(labels.shape)}, {expected}")
+        low, high = int(labels.min()), int(labels.max())
+        inside = low >= 0 and high < self.classes
+        self._require(inside, f"{split}_labels are in {low}..{high}, they must be in 0..{self.classes - 1}")
+
+    def _require(self, holds: bool, problem: str) -> None:
+        if not holds:
+            raise DataError(f"data set {self.name!r}: {problem}")
+
+
+def standardise(images: Tensor) -> Tensor:
+    """Each image less its mean, over max(its standard deviation, 1 / sqrt(its size)).
+
+    TensorFlow's ``per_image_standardization``, which the authors' CIFAR script uses: population deviation, over all
+    channels together. uint8 [B, C, H, W] in, float32 out. Both sums are whole numbers below 2**53, so they are exact,
+    and the statistics the same on every device, for any order of summation.
+    """
+    values = images.flatten(1).double()
+    size = values.shape[1]
+    total, squares = values.sum(1), torch.linalg.vecdot(values, values)
+    mean = total / size
+    deviation = torch.sqrt((size * squares - total * total).clamp_(min=0)) / size
+    deviation.clamp_(min=size**-0.5)
+    per_image = (-1, 1, 1, 1)
+    return images.float().sub_(mean.float().view(per_image)).div_(deviation.float().view(per_image))
+
+
+def save(dataset: DataSet, path: Path, source: str = "") -> None:
+    """Write the cache file, whole or not at all: to a neighbour, synced, then renamed over ``path``.
+
+    Args:
+        dataset: what to keep.
+        path: of the file; missing folders are made.
+        source: fingerprint of what the data set was made from, see ``source_of``.
+
+    Raises:
+        DataError: when the file cannot be written; nothing half-written stays behind.
+    """
+    metadata = {
+        "format": FORMAT,
+        "name": dataset.name,
+        "classes": str(dataset.classes),
+        "scaling": dataset.scaling,
+        "source": source,
+        "digest": dataset.content_digest(),
+    }
+    # Copies, because safetensors refuses views of one tensor, such as a test set cut from the training set.
+    tensors = {name: getattr(dataset, name).cpu().clone(memory_format=torch.contiguous_format) for name in TENSORS}
+    content = to_bytes(tensors, metadata)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        size = f"{len(content) / 1e6:.1f} MB"
+        raise DataError(f"cannot write the data set cache {path} ({size}): {error.strerror or error}") from error
+
+
+def load(path: Path) -> DataSet:
+    """Read a cache file and verify its content digest. CPU tensors.
+
+    Raises DataError for a file that is missing, truncated, altered or of another format.
+    """
+    metadata, tensors = _read(path, TENSORS)
+    try:
+        dataset = DataSet(metadata["name"], int(metadata["classes"]), scaling=metadata["scaling"], **tensors)
+    except (DataError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    if dataset.content_digest() != metadata["digest"]:
+        raise _damaged(path, "its content does not match its digest")
+    return dataset
+
+
+def source_of(path: Path) -> str | None:
+    """The fingerprint that a cache file was saved with, from its header alone; None when there is no file.
+
+    Raises DataError for a file that is truncated or of another format.
+    """
+    return _read(path, ())[0]["source"] if path.exists() else None
+
+
+def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Tensor]]:
+    if not path.is_file():
+        raise DataError(f"there is no data set cache {path}: prepare the data set first")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise _damaged(path, "it is of another format")
+            return metadata, {name: stream.get_tensor(name) for name in wanted}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> DataError:
+    return DataError(f"the data set cache {path} cannot be used: {reason}.\nDelete it and run again to make it anew.")

@@ -1,0 +1,67 @@
+"""Locks that the kernel frees when a process dies: on a run's folder, and on a share of a GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on the file ``path``, waiting for whoever has it (an orphan may still be writing)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def visible_gpus() -> list[str]:
+    """GPUs that this process may use, asked without touching CUDA: by CUDA_VISIBLE_DEVICES, else by device files."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name.strip()]
+    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+
+
+@contextlib.contextmanager
+def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = 0.2) -> Iterator[str | None]:
+    """Lease one slot of one GPU and show this process that GPU alone; None where there is no GPU to lease.
+
+    Steps aside under Slurm, which hands out devices itself (their numbers are relative to the job, so that all jobs would
+    take the same lock). Must be entered before CUDA is initialised. The slot is freed when the process ends, however.
+    """
+    gpus = visible_gpus()
+    if not gpus or "SLURM_JOB_ID" in os.environ:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    slots = [(gpu, folder / f"gpu-{gpu}-slot-{slot}.lock") for slot in range(slots_per_gpu) for gpu in gpus]
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with contextlib.ExitStack() as stack:
+        gpu = _take(slots, stack, poll_seconds)
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+        try:
+            yield gpu
+        finally:
+            if before is None:
+                del os.environ["CUDA_VISIBLE_DEVICES"]
+            else:
+                os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _take(slots: Sequence[tuple[str, Path]], stack: contextlib.ExitStack, poll_seconds: float) -> str:
+    while True:
+        for gpu, path in slots:
+            stream = open(path, "a")  # noqa: SIM115 - kept open by the stack when the lock is ours
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                stream.close()
+                continue
+            stack.enter_context(stream)
+            return gpu
+        time.sleep(poll_seconds)

@@ -1,0 +1,92 @@
+"""Models by name: networks, and the layer rules that the engine is given as ``layers=``.
+
+One file per family, each with its network and, beside it, its table of layer rules. A name that contains ":" is the
+user's own model, ``package.module:factory``; its factory may carry a ``layer_rules`` attribute, rows of the same type.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from pipeline.factories import import_factory, is_dotted
+from pipeline.models import lenet, wrn
+from pipeline.models.family import LayerRule, Sparsities, resolve_rules
+
+__all__ = ["LayerRule", "build", "layer_rules", "names"]
+
+FAMILIES = (lenet.FAMILY, wrn.FAMILY)
+
+
+def names() -> tuple[str, ...]:
+    """The names that studies use. Families take other numbers too, such as ``wrn16_4``."""
+    return tuple(name for family in FAMILIES for name in family.examples)
+
+
+def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> nn.Module:
+    """A new model with weights from torch's global random state, in train mode, float32, on the default device.
+
+    Args:
+        name: one of ``names()`` or their families, or ``package.module:factory``.
+        input_shape: of one sample, without the batch.
+        classes: number of classes.
+        options: further keyword arguments of the model's factory.
+
+    Raises:
+        ValueError: for a name that does not exist, an option that the factory does not take, or a value out of range.
+        TypeError: when the user's factory returns something that is not a torch module.
+    """
+    factory, _ = _find(name)
+    _check_options(name, factory, options)
+    model = factory(input_shape=tuple(input_shape), classes=classes, **options)
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"model {name!r}: the factory returned {type(model).__name__}, it must return a torch.nn.Module"
+        )
+    return model
+
+
+def layer_rules(name: str, layout: str, distribution: str, sparsity: float) -> Sparsities:
+    """Layers of model ``name`` that do not take part in the distribution: an explicit sparsity, or "unmasked".
+
+    Raises ValueError for a model or a layout that does not exist.
+    """
+    _, rules = _find(name)
+    return resolve_rules(rules, name, layout, distribution, sparsity)
+
+
+def usual_dataset(name: str) -> str | None:
+    """The data set that a model of the suite is meant for; None for a user's own model."""
+    return next((family.dataset for family in FAMILIES if family.numbers(name) is not None), None)
+
+
+def _find(name: str) -> tuple[Callable[..., nn.Module], tuple[LayerRule, ...]]:
+    if is_dotted(name):
+        factory = import_factory(name)
+        rules = tuple(getattr(factory, "layer_rules", ()))
+        for row in rules:
+            if not isinstance(row, LayerRule):
+                raise ValueError(f"model {name!r}: layer_rules holds {row!r}, its rows must be LayerRule")
+        return factory, rules
+    for family in FAMILIES:
+        numbers = family.numbers(name)
+        if numbers is not None:
+            return partial(family.factory, *numbers), family.layer_rules
+    valid = ", ".join(family.spelling for family in FAMILIES)
+    raise ValueError(f"there is no model {name!r}; valid: {valid}, or package.module:factory")
+
+
+def _check_options(name: str, factory: Callable[..., nn.Module], options: dict[str, Any]) -> None:
+    parameters = inspect.signature(factory).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    keywords = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    accepted = [keyword for keyword in keywords if keyword not in ("input_shape", "classes")]
+    for option in options:
+        if option not in accepted:
+            valid = ", ".join(accepted) or "none"
+            raise ValueError(f"model {name!r} does not take the option {option!r}; valid: {valid}")

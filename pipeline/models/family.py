@@ -1,0 +1,106 @@
+"""What a model brings besides its network: its names and its table of layer rules."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+Sparsities = dict[str, "float | Literal['unmasked']"]
+"""What the engine takes as ``layers=``: by layer name, an explicit sparsity or "unmasked"."""
+
+
+@dataclass(frozen=True)
+class LayerRule:
+    """One row of a model's table: how one layer is kept out of the sparsity distribution, and when.
+
+    A layer takes part in the distribution unless a row applies to it. Example, for a first convolution that only the
+    99 % ERK network leaves unmasked: ``LayerRule("conv1", "unmasked", distributions=("erk",), sparsities=(0.99,))``.
+    """
+
+    layer: str
+    """Name of the layer: the module path of its weight, without ".weight"."""
+    action: Literal["unmasked"] | float
+    """"unmasked", or the factor of the requested sparsity that is the layer's own."""
+    distributions: tuple[str, ...] | None = None
+    """Distributions for which the row holds; None: all."""
+    sparsities: tuple[float, ...] | None = None
+    """Requested sparsities for which the row holds; None: all."""
+    layout: str = "default"
+    """The table that the row belongs to: a model may have several."""
+
+    def applies(self, layout: str, distribution: str, sparsity: float) -> bool:
+        """Whether the row holds for this layout, distribution and requested sparsity."""
+        return (
+            self.layout == layout
+            and (self.distributions is None or distribution in self.distributions)
+            and (self.sparsities is None or any(math.isclose(sparsity, s) for s in self.sparsities))
+        )
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that differ by the numbers in their names, for instance ``wrn22_2`` and ``wrn16_4``."""
+
+    pattern: str
+    """Regular expression of the names; its groups, whole numbers, are the factory's first arguments."""
+    spelling: str
+    """The names for people, in error messages."""
+    examples: tuple[str, ...]
+    """Names that studies use."""
+    dataset: str
+    """The data set whose samples the family is meant for: the input that costs are counted for when none is named."""
+    factory: Callable[..., nn.Module]
+    """Takes the numbers in the name, then ``input_shape``, ``classes`` and the options by keyword."""
+    layer_rules: tuple[LayerRule, ...]
+
+    def numbers(self, name: str) -> tuple[int, ...] | None:
+        """The numbers in ``name``, or None when the name is not of this family."""
+        match = re.fullmatch(self.pattern, name)
+        return None if match is None else tuple(int(number) for number in match.groups())
+
+
+def resolve_rules(
+    rules: Iterable[LayerRule], model: str, layout: str, distribution: str, sparsity: float
+) -> Sparsities:
+    """The rows that hold, as the engine's ``layers=``.
+
+    Raises ValueError for a layout that no row belongs to (``default`` always exists).
+    """
+    rules = tuple(rules)
+    layouts = sorted({"default", *(rule.layout for rule in rules)})
+    if layout not in layouts:
+        raise ValueError(f"model {model!r} has no layout {layout!r}; valid: {', '.join(layouts)}")
+    return {
+        rule.layer: "unmasked" if rule.action == "unmasked" else sparsity * rule.action
+        for rule in rules
+        if rule.applies(layout, distribution, sparsity)
+    }
+
+
+def initialize_as_authors(model: nn.Module) -> None:
+    """Glorot-uniform kernels and zero biases, from torch's global random state.
+
+    The authors' LeNet and WRN scripts name no initializer and so get TensorFlow's defaults: Glorot uniform for kernels,
+    zeros for biases, BatchNorm at 1 and 0 (google-research/rigl, mnist_train_eval.py and pruning_layers.py).
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def scaled(channels: int, width: float) -> int:
+    """A layer's size at the multiplier ``width`` of a thinner or wider network: rounded, at least 1."""
+    return max(1, round(channels * width))
+
+
+def require_width(width: float) -> None:
+    """Raise ValueError unless ``width`` is a positive multiplier."""
+    if not width > 0:
+        raise ValueError(f"width is {width!r}, it must be above 0")

@@ -1,0 +1,109 @@
+"""From a finished training to its record and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save_file
+
+from pipeline.cost import CONVENTIONS, RunCost
+from pipeline.plan import Spec
+from pipeline.provenance import provenance
+from pipeline.record import LayerCount, Ledger, Record, Timing, Work
+from pipeline.train import Training
+
+WEIGHTS, MASKS, CURVE = "weights.safetensors", "masks.safetensors", "curve.parquet"
+
+
+def trained(training: Training, device: torch.device) -> Record:
+    """The record of a run that was trained, to its end or until it diverged."""
+    run, sparse, ledger = training.run, training.sparse, training.ledger
+    requested = sparse.requested
+    layers = tuple(
+        LayerCount(**dataclasses.asdict(count), requested_sparsity=requested.get(count.layer, 0.0))
+        for count in sparse.counts()
+    )
+    record = not_trained(training.spec, "diverged" if training.diverged else "done", device)
+    return dataclasses.replace(
+        record,
+        sparsity=sparse.sparsity,
+        layers=layers,
+        flops={convention: _ledger(training, convention) for convention in CONVENTIONS},
+        size_bytes=training.spec.network.size_bytes(sparse.nonzeros),
+        result=None if training.diverged else training.result,
+        work=Work(
+            gradient_steps=sparse.steps,
+            topology_updates=sparse.updates,
+            dense_gradient_batches=ledger.dense_gradient_batches,
+            batches=ledger.batches,
+            samples=ledger.batches * run.protocol.batch_size,
+        ),
+        timing=Timing(
+            **vars(training.clock),
+            peak_memory_bytes=_peak_memory_bytes(device),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+    )
+
+
+def not_trained(spec: Spec, status: str, device: torch.device) -> Record:
+    """The record of a run that was skipped or failed: its configuration and the reason."""
+    return Record(
+        run=spec.run.path,
+        status=status,
+        config=dataclasses.asdict(spec.run),
+        sparsity=None,
+        layers=(),
+        flops={},
+        size_bytes=None,
+        result=None,
+        work=None,
+        timing=None,
+        provenance=provenance(spec.run.method, device, spec.run.protocol.deterministic),
+    )
+
+
+def write_files(training: Training, folder: Path) -> None:
+    """Final weights, masks and the learning curve, each by rename."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()}
+    masks = {name: mask.cpu().contiguous() for name, mask in training.sparse.masks.items()}
+    columns = {
+        name: [point[name] for point in training.curve] for name in (training.curve[0] if training.curve else ())
+    }
+    for name, write in (
+        (WEIGHTS, lambda path: save_file(state, path)),
+        (MASKS, lambda path: save_file(masks, path)),
+        (CURVE, lambda path: pq.write_table(pa.table(columns), path)),
+    ):
+        draft = folder / f".{name}.draft"
+        write(draft)
+        os.replace(draft, folder / name)
+
+
+def _ledger(training: Training, convention: str) -> Ledger:
+    run, sparse, spec = training.run, training.sparse, training.spec
+    dense = spec.dense_inference_flops[convention]
+    inference = spec.network.inference_flops(convention, sparse.nonzeros)
+    cost = RunCost(spec.network, sparse.requested, dense, convention, sparse.method, sparse.schedule)
+    train_x = cost.train_x()
+    return Ledger(
+        dense_inference_flops=dense,
+        inference_flops=inference,
+        inference_x=inference / dense,
+        train_x=None if train_x is None else train_x * run.multiplier,
+        train_flops_total=training.ledger.total_flops[convention],
+        dense_train_flops=3 * dense * run.protocol.batch_size * run.protocol.steps,
+    )
+
+
+def _peak_memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

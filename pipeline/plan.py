@@ -1,0 +1,187 @@
+"""From runs to specifications: everything that a training process needs to know, as JSON.
+
+Resolving asks the model, the method and fvcore; training from a specification then needs torch, numpy, pyarrow and
+safetensors only, so that it runs on machines where nothing else is installed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from pipeline import cost, models
+from pipeline.cost import CONVENTIONS, LayerCost, NetworkCost, RunCost
+from pipeline.record import write_json
+from pipeline.run import Run, run_from_dict
+from sparse_methods import methods
+from sparse_methods.distributions import LayerRule, layer_sparsities
+from sparse_methods.method import Method
+from sparse_methods.schedules import UpdateSchedule
+from sparse_methods.sparsifier import LayerCount, maskable_weights
+from sparse_methods.topology import zero_count
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A resolved run."""
+
+    run: Run
+    skip: str | None
+    """Why the run cannot be done, or None."""
+    input_shape: tuple[int, ...]
+    classes: int
+    rules: dict[str, LayerRule]
+    """The model's layer rules for this run, the run's own over them."""
+    parameters: int
+    """Non-zero parameters of the sparse network, biases and normalisation included."""
+    network: NetworkCost
+    """Of the network that is trained."""
+    dense_inference_flops: dict[str, int]
+    """Of the dense network that the run is compared with, by convention."""
+
+    def method(self) -> Method:
+        """The method with this run's options."""
+        return methods.make(self.run.method, self.run.method_options)
+
+    def schedule(self) -> UpdateSchedule:
+        """The run's cadence: anchors at its multiplier."""
+        topology, run = self.run.protocol.topology, self.run
+        return UpdateSchedule(
+            total_steps=run.steps,
+            update_every=topology.update_every,
+            begin=run.scaled(topology.begin),
+            end=run.scaled(topology.end) if isinstance(topology.end, int) else topology.end,
+            drop_fraction=topology.drop_fraction,
+            decay=topology.decay,
+        )
+
+    def requested(self) -> dict[str, float]:
+        """Sparsity asked of each masked layer."""
+        if self.method().starts == "unmasked":
+            return {}
+        shapes = {layer.layer: layer.shape for layer in self.network.layers}
+        shared = layer_sparsities(self.run.distribution, self.run.sparsity, shapes, self.rules)
+        return {name: sparsity for name, sparsity in shared.items() if sparsity is not None}
+
+    def layers(self) -> list[LayerCount]:
+        """What every layer will hold at the end of training, by exact counts."""
+        requested, rows = self.requested(), []
+        for layer in self.network.layers:
+            zeros = zero_count(requested.get(layer.layer, 0.0), layer.weights)
+            nonzeros, masked = layer.weights - zeros, layer.layer in requested
+            rows.append(LayerCount(layer.layer, layer.shape, layer.weights, nonzeros, zeros / layer.weights, masked))
+        return rows
+
+    def costs(self) -> dict[str, dict[str, float | None]]:
+        """Both conventions' costs before anything runs: inference, and the method's closed form of training."""
+        nonzeros = {row.layer: row.nonzeros for row in self.layers()}
+        costs = {}
+        for convention in CONVENTIONS:
+            dense = self.dense_inference_flops[convention]
+            inference = self.network.inference_flops(convention, nonzeros)
+            train_x = RunCost(
+                self.network, self.requested(), dense, convention, self.method(), self.schedule()
+            ).train_x()
+            costs[convention] = {
+                "dense_inference_flops": dense,
+                "inference_flops": inference,
+                "inference_x": inference / dense,
+                "train_x": None if train_x is None else train_x * self.run.multiplier,
+            }
+        return costs
+
+    def build(self) -> nn.Module:
+        """The network to train, with weights from torch's global random state."""
+        factory = _factory(self.run.model, self.run.model_options, self.input_shape, self.classes)
+        return self.method().build(factory, self.parameters)
+
+
+def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
+    """Resolve one run. Raises ValueError naming the run for a model, layer, layout or option that does not exist."""
+    method = methods.make(run.method, run.method_options)
+    try:
+        dense = _factory(run.model, run.model_options, input_shape, classes)(1.0)
+        rules = {**models.layer_rules(run.model, run.layout, run.distribution, run.sparsity), **run.layers}
+        shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
+        requested = layer_sparsities(run.distribution, run.sparsity, shapes, rules)
+    except ValueError as error:
+        raise ValueError(f"{run.path}: {error}") from error
+    zeros = sum(zero_count(sparsity or 0.0, math.prod(shapes[name])) for name, sparsity in requested.items())
+    parameters = sum(parameter.numel() for parameter in dense.parameters()) - zeros
+    dense_cost = _trace(run, input_shape, classes, Method(), 0)
+    skip, network = method.skip(run), dense_cost
+    if skip is None and type(method).build is not Method.build:
+        try:
+            network = _trace(run, input_shape, classes, method, parameters)
+        except ValueError as error:
+            skip = str(error)
+    return Spec(
+        run=run,
+        skip=skip,
+        input_shape=tuple(input_shape),
+        classes=classes,
+        rules=rules,
+        parameters=parameters,
+        network=network,
+        dense_inference_flops={convention: dense_cost.inference_flops(convention) for convention in CONVENTIONS},
+    )
+
+
+def write_plan(path: Path, jobs: Mapping[str, list[Spec]]) -> None:
+    """Write the specifications of every job."""
+    write_json(path, {name: [dataclasses.asdict(spec) for spec in specs] for name, specs in jobs.items()})
+
+
+def read_plan(path: Path) -> dict[str, list[Spec]]:
+    """What :func:`write_plan` wrote. Raises ValueError naming the file when it is not a plan."""
+    try:
+        return {name: [_spec_from_dict(spec) for spec in specs] for name, specs in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable plan ({error}); delete it and run again") from error
+
+
+def _spec_from_dict(data: dict[str, Any]) -> Spec:
+    layers = tuple(LayerCost(r["layer"], tuple(r["shape"]), r["positions"]) for r in data["network"]["layers"])
+    return Spec(
+        **{
+            **data,
+            "run": run_from_dict(data["run"]),
+            "input_shape": tuple(data["input_shape"]),
+            "network": NetworkCost(layers),
+        }
+    )
+
+
+def _factory(
+    model: str, options: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+) -> Callable[[float], nn.Module]:
+    """The model by its width multiplier. A model without a width option can be built at 1 only."""
+
+    def factory(width: float) -> nn.Module:
+        widened = {} if width == 1.0 else {"width": width * options.get("width", 1.0)}
+        return models.build(model, input_shape, classes, **{**options, **widened})
+
+    return factory
+
+
+def _trace(run: Run, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int) -> NetworkCost:
+    # Runs differ in a hundred ways, their networks in a few: trace each network once.
+    return _traced(
+        run.model, json.dumps(run.model_options, sort_keys=True), tuple(input_shape), classes, method, parameters
+    )
+
+
+@functools.cache
+def _traced(
+    model: str, options: str, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int
+) -> NetworkCost:
+    factory = _factory(model, json.loads(options), input_shape, classes)
+    return cost.trace(method.build(factory, parameters), input_shape)

@@ -1,0 +1,150 @@
+"""Tables and progress on a terminal, by rich. Nothing is computed here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from pipeline.plan import Spec
+from pipeline.run import Run
+from pipeline.status import StudyStatus
+from pipeline.study import Study
+from sparse_methods.sparsifier import LayerCount
+
+
+@contextlib.contextmanager
+def progress(specs: Sequence[Spec], console: Console) -> Iterator[Callable[[Run, int, int], None]]:
+    """A bar over all steps of ``specs`` on a terminal, a line per finished run elsewhere."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("steps", total=sum(spec.run.steps for spec in specs))
+        reached: dict[str, int] = {}
+
+        def report(run: Run, step: int, steps: int) -> None:
+            reached[run.path] = step
+            bar.update(task, completed=sum(reached.values()), description=run.cell)
+            if step == steps and not console.is_terminal:
+                console.print(f"trained {run.path}", highlight=False, soft_wrap=True)
+
+        yield report
+
+
+def runs_table(study: Study, status: StudyStatus) -> Table:
+    """One row a cell: its runs by status, and the seconds of one."""
+    by_run = {row.run: row for row in status.runs}
+    cells: dict[str, list[Run]] = {}
+    for run in study.runs:
+        cells.setdefault(run.cell_digest, []).append(run)
+    table = _table(study.title, "cell", "runs", "status", "seconds a run")
+    for runs in cells.values():
+        rows = [by_run[run.path] for run in runs]
+        counts = Counter(row.status.partition(":")[0] for row in rows)
+        seconds = [row.seconds for row in rows if row.seconds is not None]
+        mean = f"{sum(seconds) / len(seconds):.1f}" if seconds else "-"
+        words = ", ".join(f"{count} {name}" for name, count in counts.items())
+        table.add_row(runs[0].cell, str(len(runs)), words, mean)
+    return table
+
+
+def status_line(status: StudyStatus) -> str:
+    """The study in a sentence."""
+    counts = ", ".join(f"{count} {name}" for name, count in status.counts.items())
+    if not any(status.counts.get(name) for name in ("left", "started")):
+        return f"{status.study}: {counts}; nothing is left to do"
+    left = "time left unknown until a run is done"
+    if status.seconds_left is not None:
+        left = f"about {status.seconds_left / 60:.1f} minutes of one process left"
+    return f"{status.study}: {counts}; {left}"
+
+
+def layers_table(spec: Spec, rows: Sequence[LayerCount]) -> Table:
+    """One row a layer, and the whole."""
+    run = spec.run
+    table = _table(
+        f"{run.model}, {run.distribution}, sparsity {run.sparsity:g}",
+        "layer",
+        "shape",
+        "weights",
+        "nonzeros",
+        "sparsity",
+        "masked",
+    )
+    for row in rows:
+        table.add_row(
+            row.layer,
+            _shape(row.shape),
+            f"{row.weights:,}",
+            f"{row.nonzeros:,}",
+            f"{row.sparsity:.4f}",
+            "yes" if row.masked else "no",
+        )
+    weights, nonzeros = sum(row.weights for row in rows), sum(row.nonzeros for row in rows)
+    table.add_section()
+    table.add_row("all", "", f"{weights:,}", f"{nonzeros:,}", f"{1 - nonzeros / weights:.4f}", "")
+    return table
+
+
+def flops_table(spec: Spec) -> Table:
+    """One row a layer: multiply-adds when dense, FLOPs at the requested sparsity in both conventions."""
+    table = _table(
+        f"{spec.run.model}, one sample forward",
+        "layer",
+        "shape",
+        "sparsity",
+        "dense MACs",
+        "FLOPs (macs)",
+        "FLOPs (rigl)",
+    )
+    for layer, row in zip(spec.network.layers, spec.layers(), strict=True):
+        costs = [f"{layer.flops(row.nonzeros, convention):,}" for convention in ("macs", "rigl")]
+        table.add_row(layer.layer, _shape(layer.shape), f"{row.sparsity:.4f}", f"{layer.macs:,}", *costs)
+    return table
+
+
+def costs_table(costs: Mapping[str, Mapping[str, float | None]], size_bytes: int) -> Table:
+    """The whole network's cost by convention."""
+    table = _table(
+        f"size {size_bytes:,} bytes", "convention", "dense inference FLOPs", "inference FLOPs", "inference x", "train x"
+    )
+    for convention, cost in costs.items():
+        train_x = "-" if cost["train_x"] is None else f"{cost['train_x']:.4f}"
+        table.add_row(
+            convention,
+            f"{cost['dense_inference_flops']:,}",
+            f"{cost['inference_flops']:,}",
+            f"{cost['inference_x']:.4f}",
+            train_x,
+        )
+    return table
+
+
+def methods_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a method."""
+    table = _table("methods", "name", "label", "family", "year", "citation", "dense in training", "cannot")
+    for row in rows:
+        dense, cannot = ("; ".join(row[key]) or "-" for key in ("dense_parts", "cannot"))
+        table.add_row(row["name"], row["label"], row["family"], str(row["year"]), row["citation"], dense, cannot)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

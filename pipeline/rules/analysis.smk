@@ -1,0 +1,73 @@
+# From records to figures, tables and the leaderboard. `reference` records are committed and made by no rule, so that
+# everything here rebuilds on a fresh clone without training; `runs` are this machine's own.
+rule figures_of:
+    input:
+        records_of,
+    output:
+        report(
+            "results/figures/{src}/{study}/accuracy.png",
+            caption="../captions/accuracy.rst",
+            category="Figures",
+            labels={"study": "{study}", "figure": "accuracy against sparsity"},
+        ),
+        report(
+            "results/figures/{src}/{study}/cost.png",
+            caption="../captions/cost.rst",
+            category="Figures",
+            labels={"study": "{study}", "figure": "accuracy against training FLOPs"},
+        ),
+        multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
+        multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
+    params:
+        source=source_options,
+        out="results/figures/{src}/{study}",
+    log:
+        "results/logs/figures/{src}-{study}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m analysis.build figures {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
+
+
+rule tables_of:
+    input:
+        records_of,
+    output:
+        report(
+            "results/tables/{src}/{study}/main.csv",
+            caption="../captions/table.rst",
+            category="Tables",
+            labels={"study": "{study}", "table": "accuracy by method and sparsity"},
+        ),
+        multiext("results/tables/{src}/{study}/main", ".md", ".tex"),
+    params:
+        source=source_options,
+        out="results/tables/{src}/{study}",
+    log:
+        "results/logs/tables/{src}-{study}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m analysis.build tables {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
+
+
+rule leaderboard_of:
+    input:
+        records_of,
+    output:
+        report(
+            "results/leaderboard/{src}/{study}/index.html",
+            caption="../captions/leaderboard.rst",
+            category="Leaderboard",
+            labels={"study": "{study}", "page": "leaderboard"},
+        ),
+        multiext("results/leaderboard/{src}/{study}/leaderboard", ".csv", ".json"),
+    params:
+        source=source_options,
+        out="results/leaderboard/{src}/{study}",
+    log:
+        "results/logs/leaderboard/{src}-{study}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m analysis.build leaderboard {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"

@@ -1,0 +1,61 @@
+# What the rules share: the study, this machine's settings, and the names of files.
+import os
+import sys
+import time
+from pathlib import Path
+
+from pipeline.lease import visible_gpus
+from pipeline.provenance import source_digest
+from pipeline.study import load_study
+from pipeline.yaml_source import StudyError
+
+# Shell rules say `python` and mean the one that runs this workflow, whether or not its environment is activated.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+
+try:
+    # Not `configfile:`, which would merge another study into the default one, key by key.
+    STUDY = load_study(workflow.configfiles[-1] if workflow.configfiles else "quick")
+except StudyError as error:
+    raise WorkflowError(str(error)) from None
+
+DATA_ROOT = f"--data-root {config['data_root']}" if "data_root" in config else ""
+DEVICE = config.get("device", "auto")
+GPUS_A_RUN = 1 if visible_gpus() and DEVICE != "cpu" else 0
+# How a job trains on this machine. The attempts are the retries of profiles/default, plus one.
+WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {config.get('gpu_slots', 1)} --attempts 2"
+REFERENCES = sorted(path.parent.name for path in Path("results/reference").glob("*/records.jsonl"))
+PRODUCTS = {
+    "figures": ["accuracy.png", "accuracy.pdf", "accuracy.csv", "cost.png", "cost.pdf", "cost.csv"],
+    "tables": ["main.csv", "main.md", "main.tex"],
+    "leaderboard": ["index.html", "leaderboard.csv", "leaderboard.json"],
+}
+
+
+wildcard_constraints:
+    src="reference|runs",
+    study="[^/]+",
+    dataset="[^/]+",
+
+
+def record_of(run):
+    return f"results/runs/{run.path}/record.json"
+
+
+def products(kind, src, study):
+    return [f"results/{kind}/{src}/{study}/{name}" for name in PRODUCTS[kind]]
+
+
+def records_of(wildcards):
+    if wildcards.src == "reference":
+        return f"results/reference/{wildcards.study}/records.jsonl"
+    if wildcards.study != STUDY.name:
+        raise WorkflowError(
+            f"study {wildcards.study!r} is not the loaded one: add --configfile pipeline/studies/{wildcards.study}.yaml"
+        )
+    return [f"results/plans/{STUDY.name}.txt", *[record_of(run) for run in STUDY.runs]]
+
+
+def source_options(wildcards):
+    if wildcards.src == "reference":
+        return f"--records results/reference/{wildcards.study}"
+    return f"--records results/runs --runs results/plans/{wildcards.study}.txt"

@@ -1,0 +1,76 @@
+# From the study to records: data caches, the plan, and one job for each batch of runs.
+from pipeline.data.sources import cache_path
+
+CACHES = {name: str(cache_path(name, Path("results/cache"))) for name in STUDY.datasets}
+PLAN = f"results/plans/{STUDY.name}.json"
+
+# Progress lines of every job tell the whole study's share, and the time left from what was done since now.
+os.environ.setdefault("RIGL_BENCH_STARTED", str(time.time()))
+
+
+for dataset, cache in CACHES.items():
+
+    rule:
+        name:
+            f"data_{Path(cache).stem}"
+        output:
+            cache,
+        params:
+            dataset=dataset,
+            root=DATA_ROOT,
+        log:
+            f"results/logs/data/{Path(cache).stem}.log",
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m pipeline.cli data {params.dataset:q} {params.root} > {log} 2>&1"
+
+
+rule plan:
+    input:
+        list(CACHES.values()),
+    output:
+        plan=PLAN,
+        runs=f"results/plans/{STUDY.name}.txt",
+    params:
+        study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
+        runs=[run.path for run in STUDY.runs],
+        root=DATA_ROOT,
+    log:
+        f"results/logs/plan/{STUDY.name}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m pipeline.cli resolve {params.study:q} --output {output.plan} {params.root} > {log} 2>&1"
+
+
+for job in STUDY.jobs():
+
+    rule:
+        name:
+            f"train_{job.name}"
+        input:
+            # Ancient: a plan or a cache made anew retrains nothing by its date; the params below tell what has changed.
+            plan=ancient(PLAN),
+            data=[ancient(CACHES[name]) for name in sorted({run.dataset for run in job.runs})],
+            parents=[record_of(run) for run in job.parents],
+        output:
+            [record_of(run) for run in job.runs],
+        params:
+            job=job.name,
+            runs=[run.path for run in job.runs],
+            source=source_digest(job.runs[0].method),
+            options=WORKER_OPTIONS,
+        log:
+            f"results/logs/{STUDY.name}/{job.name}.log",
+        benchmark:
+            f"results/logs/{STUDY.name}/{job.name}.benchmark.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            gpu=GPUS_A_RUN,
+            attempt=lambda wildcards, attempt: attempt,
+        shell:
+            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --plan {input.plan} --job {params.job}"
+            " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log} 2>&1"

@@ -1,0 +1,258 @@
+"""Training one run, from its specification to its outcome.
+
+Needs torch, numpy, pyarrow and safetensors only. On a CPU, a run that was killed and resumed from any checkpoint gives the
+same bits as one that was not: batches are a function of their number, and every random state is saved.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline import checkpoint
+from pipeline.cost import TrainingLedger
+from pipeline.data.batches import Batches, evaluation_batches
+from pipeline.data.tensors import DataSet
+from pipeline.learning_rate import learning_rate_at
+from pipeline.plan import Spec
+from pipeline.record import Result
+from pipeline.run import Run
+from pipeline.seeds import seeds_of
+from sparse_methods.sparsifier import NonFiniteScoreError, Sparsifier, maskable_weights, sparsify
+
+EVALUATION_BATCH = 1000
+
+
+@dataclass
+class Clock:
+    """Where the wall time of a run went, over all its attempts."""
+
+    train_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    resumes: int = 0
+
+
+@dataclass
+class Training:
+    """The state of one run; everything that a checkpoint holds."""
+
+    spec: Spec
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    sparse: Sparsifier
+    batches: Batches
+    ledger: TrainingLedger
+    loss_sum: Tensor
+    """Of the training losses since the last point of the curve, float64 on the device."""
+    loss_count: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    diverged: bool = False
+    result: Result | None = None
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def run(self) -> Run:
+        """What is trained."""
+        return self.spec.run
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, and all that was measured so far."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sparse": self.sparse.state_dict(),
+            "ledger": self.ledger.state_dict(),
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+            "curve": self.curve,
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "clock": vars(self.clock),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.sparse.load_state_dict(state["sparse"])
+        self.ledger.load_state_dict(state["ledger"])
+        self.loss_sum, self.loss_count = state["loss_sum"].to(self.loss_sum.device), state["loss_count"]
+        self.curve = list(state["curve"])
+        torch.set_rng_state(state["random"])
+        if state["cuda_random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_random"])
+        self.clock = Clock(**state["clock"])
+        self.clock.resumes += 1
+
+
+def train(
+    training: Training,
+    checkpoints: Path,
+    checkpoint_seconds: float = 30.0,
+    report: Callable[[int, int], None] = lambda step, steps: None,
+) -> Training:
+    """Train to the last step, or until the loss is not finite. Resumes from ``checkpoints`` when it holds one.
+
+    ``checkpoint_seconds`` is the least time between checkpoints, ``report`` hears of every point of the curve. Raises
+    ``checkpoint.CheckpointError`` for a checkpoint that cannot be used.
+    """
+    run, sparse = training.run, training.sparse
+    saved = checkpoint.load(checkpoints, run.digest)
+    if saved is not None:
+        training.load_state_dict(saved)
+    points = {round(run.steps * point / run.protocol.evaluations) for point in range(1, run.protocol.evaluations + 1)}
+    started = last_checkpoint = time.perf_counter()
+    while sparse.steps < run.steps and not training.diverged:
+        try:
+            stepped = take_batch(training)
+        except NonFiniteScoreError:
+            training.diverged = True
+            break
+        if stepped and sparse.steps in points:
+            training.clock.train_seconds += time.perf_counter() - started
+            add_point(training)
+            report(sparse.steps, run.steps)
+            started = time.perf_counter()
+        if time.perf_counter() - last_checkpoint >= checkpoint_seconds and sparse.steps < run.steps:
+            training.clock.train_seconds += time.perf_counter() - started
+            save_checkpoint(training, checkpoints)
+            started = last_checkpoint = time.perf_counter()
+    training.clock.train_seconds += time.perf_counter() - started
+    return training
+
+
+def take_batch(training: Training) -> bool:
+    """One batch: forward, backward, and the engine's step. False when topology was changed in place of the step."""
+    run, sparse, protocol = training.run, training.sparse, training.run.protocol
+    inputs, labels = training.batches[training.ledger.batches]
+    for group in training.optimizer.param_groups:
+        group["lr"] = learning_rate_at(sparse.steps, run)
+    training.optimizer.zero_grad(set_to_none=True)
+    loss = functional.cross_entropy(training.model(inputs), labels, label_smoothing=protocol.label_smoothing)
+    loss.backward()
+    training.ledger.charge(sparse.nonzeros, sparse.needs_dense_gradient)
+    stepped = sparse.step(protocol.clip_norm)
+    training.loss_sum += loss.detach()
+    training.loss_count += 1
+    return stepped
+
+
+def add_point(training: Training) -> None:
+    """Evaluate, append to the curve, and notice divergence (a training or test loss that is not finite)."""
+    started = time.perf_counter()
+    correct, total, test_loss = evaluate(training.model, training.batches.dataset)
+    train_loss = float(training.loss_sum / training.loss_count)
+    training.loss_sum.zero_()
+    training.loss_count = 0
+    training.curve.append(
+        {
+            "step": training.sparse.steps,
+            "epoch": training.batches.epoch(training.ledger.batches),
+            "learning_rate": learning_rate_at(training.sparse.steps - 1, training.run),
+            "train_loss": train_loss,
+            "test_loss": test_loss,
+            "test_accuracy": correct / total,
+            "sparsity": training.sparse.sparsity,
+            "train_flops": float(training.ledger.total_flops["rigl"]),
+        }
+    )
+    training.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
+    if not training.diverged:
+        training.result = Result(correct, total, test_loss, train_loss)
+    training.clock.evaluation_seconds += time.perf_counter() - started
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, dataset: DataSet) -> tuple[int, int, float]:
+    """Correct predictions, samples, and mean cross-entropy in nats on the test set; sums first, one division."""
+    was_training = model.training
+    model.eval()
+    correct = torch.zeros((), dtype=torch.int64, device=dataset.device)
+    loss = torch.zeros((), dtype=torch.float64, device=dataset.device)
+    for inputs, labels in evaluation_batches(dataset, EVALUATION_BATCH):
+        logits = model(inputs)
+        correct += (logits.argmax(1) == labels).sum()
+        loss += functional.cross_entropy(logits, labels, reduction="sum")
+    model.train(was_training)
+    total = len(dataset.test_labels)
+    return int(correct), total, float(loss) / total
+
+
+def save_checkpoint(training: Training, checkpoints: Path) -> None:
+    """Write a checkpoint and note the time that it took."""
+    started = time.perf_counter()
+    checkpoint.save(checkpoints, training.ledger.batches, training.state_dict(), training.run.digest)
+    training.clock.checkpoint_seconds += time.perf_counter() - started
+
+
+def prepare(
+    spec: Spec,
+    dataset: DataSet,
+    weights: Mapping[str, Tensor] | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> Training:
+    """Build the run's network, optimizer and engine on the data set's device, ready to train.
+
+    ``weights`` (a state dict) and ``masks`` come from the run that this one starts from.
+    """
+    run, protocol, device, seeds = spec.run, spec.run.protocol, dataset.device, seeds_of(spec.run)
+    torch.manual_seed(seeds.weights)
+    model = spec.build()
+    if weights is not None:
+        model.load_state_dict(weights)
+    model.to(device)
+    optimizer = make_optimizer(model, run)
+    schedule = spec.schedule()
+    sparse = sparsify(
+        model,
+        optimizer,
+        method=spec.method(),
+        sparsity=run.sparsity,
+        distribution=run.distribution,
+        total_steps=schedule.total_steps,
+        masks=masks,
+        layers=spec.rules,
+        update_every=schedule.update_every,
+        begin=schedule.begin,
+        end=schedule.end,
+        drop_fraction=schedule.drop_fraction,
+        decay=schedule.decay,
+        seed=seeds.topology,
+    )
+    torch.manual_seed(seeds.noise)
+    return Training(
+        spec=spec,
+        model=model,
+        optimizer=optimizer,
+        sparse=sparse,
+        batches=Batches(dataset, protocol.batch_size, seeds.order, seeds.augmentation, protocol.augmentation),
+        ledger=TrainingLedger(spec.network, protocol.batch_size),
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
+
+
+def make_optimizer(model: nn.Module, run: Run) -> torch.optim.Optimizer:
+    """The protocol's optimizer, with weight decay on kernels only."""
+    settings = run.protocol.optimizer
+    kernels = {id(weight) for weight in maskable_weights(model).values()}
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if id(p) in kernels], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if id(p) not in kernels], "weight_decay": 0.0},
+    ]
+    rate = learning_rate_at(0, run)
+    if settings.name == "sgd":
+        # torch refuses Nesterov without momentum; there it would be the same plain step.
+        nesterov = settings.nesterov and settings.momentum > 0
+        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, nesterov=nesterov, fused=True)
+    cls = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
+    return cls(groups, lr=rate, betas=(settings.beta1, settings.beta2), fused=True)

@@ -1,0 +1,274 @@
+"""Executes the runs of one job in this process: locks, attempts, checkpoints, records.
+
+Started by the workflow as ``python -m pipeline.worker``; ``rigl-bench run`` uses the same functions. What a run leaves
+below its folder besides ``record.json`` is not declared to the workflow and so survives a failed job: a checkpoint, and
+``.record.json``, from which a finished run's record is put back in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from pipeline import outcome, train
+from pipeline.checkpoint import CheckpointError
+from pipeline.data.sources import cache_path
+from pipeline.data.tensors import DataError, DataSet
+from pipeline.data.tensors import load as load_data
+from pipeline.lease import gpu_lease, locked
+from pipeline.plan import Spec, read_plan
+from pipeline.provenance import source_digest
+from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Record, write_json
+from pipeline.run import Run
+
+RECORD, KEPT, CHECKPOINTS, ATTEMPTS = "record.json", ".record.json", "checkpoints", "attempts"
+Report = Callable[[Run, int, int], None]
+USER_ERROR, RETRY = 2, 1
+STARTED_VARIABLE = "RIGL_BENCH_STARTED"
+DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM)
+
+
+class UserError(Exception):
+    """Something that the user can put right; the message of a line or two says how."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how this process trains."""
+
+    results: Path
+    """Holds runs/ and cache/."""
+    device: torch.device
+    attempt: int = 1
+    attempts: int = 1
+    """A failure is tried again while attempt < attempts; the last attempt records it."""
+    checkpoint_seconds: float = 30.0
+
+    def folder(self, run: Run) -> Path:
+        """Where the run's record and files are."""
+        return self.results / "runs" / run.path
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one. Raises UserError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}; use auto, cpu or cuda"
+        ) from error
+    return device
+
+
+def run_all(specs: Sequence[Spec], bench: Bench, report: Report = lambda run, step, steps: None) -> int:
+    """Run every specification; one that fails does not keep the others from finishing. Returns the exit code."""
+    data: dict[str, DataSet] = {}
+    worst = 0
+    for spec in specs:
+        try:
+            with locked(bench.folder(spec.run) / ".lock"):
+                code = run_one(spec, bench, data, report)
+        except (UserError, CheckpointError, DataError) as error:
+            print(f"{spec.run.path}: {error}", file=sys.stderr)
+            code = USER_ERROR
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            print(
+                f"{error.filename or bench.folder(spec.run)}: {error.strerror}; put that right and run again",
+                file=sys.stderr,
+            )
+            code = USER_ERROR
+        worst = max(worst, code)
+    return worst
+
+
+def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> int:
+    """Bring one run to its record, whatever is there already. The caller holds the run's lock."""
+    folder = bench.folder(spec.run)
+    kept = kept_record(folder, spec.run)
+    if kept is not None:
+        write_json(folder / RECORD, kept)
+        return 0
+    try:
+        record = _attempt(spec, bench, data, report)
+    except (UserError, CheckpointError, DataError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
+        log = folder / ATTEMPTS / f"attempt-{bench.attempt}.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(traceback.format_exc())
+        summary = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        print(
+            f"{spec.run.path}: attempt {bench.attempt} of {bench.attempts} failed: {summary} (see {log})",
+            file=sys.stderr,
+        )
+        if bench.attempt < bench.attempts:
+            return RETRY
+        record = outcome.not_trained(spec, f"failed: {summary}", bench.device)
+    for name in (KEPT, RECORD):
+        write_json(folder / name, asdict(record))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return 0
+
+
+def kept_record(folder: Path, run: Run) -> dict[str, Any] | None:
+    """The record that this run left, if the same code and the same comparability version made it."""
+    try:
+        record = json.loads((folder / KEPT).read_text())
+        current = (
+            record["run"] == run.path
+            and record["schema_version"] == SCHEMA_VERSION
+            and record["comparability_version"] == COMPARABILITY_VERSION
+            and record["provenance"]["source_digest"] == source_digest(run.method)
+        )
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / KEPT} is corrupt ({error}); delete it and run again") from error
+    return record if current else None
+
+
+def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> Record:
+    if spec.skip is not None:
+        return outcome.not_trained(spec, f"skipped: {spec.skip}", bench.device)
+    run, folder = spec.run, bench.folder(spec.run)
+    if run.dataset not in data:
+        data.clear()
+        data[run.dataset] = load_data(cache_path(run.dataset, bench.results / "cache")).to(bench.device)
+    _configure(bench.device, run.protocol.deterministic)
+    _discard_other_source(folder, run)
+    training = train.prepare(spec, data[run.dataset], **_start(spec, bench))
+    train.train(
+        training,
+        folder / CHECKPOINTS,
+        bench.checkpoint_seconds,
+        report=lambda step, steps: report(run, step, steps),
+    )
+    record = outcome.trained(training, bench.device)
+    outcome.write_files(training, folder)
+    return record
+
+
+def _start(spec: Spec, bench: Bench) -> dict[str, dict[str, torch.Tensor]]:
+    """Weights and masks of the run that this one starts from. Raises ValueError naming both when it has none."""
+    origin = spec.run.start_from
+    if origin is None:
+        return {}
+    folder = bench.folder(origin.run)
+    kinds = {"weights": ("weights",), "mask": ("masks",), "both": ("weights", "masks")}[origin.take]
+    try:
+        status = json.loads((folder / RECORD).read_text())["status"]
+        if status != "done":
+            raise ValueError(f"{spec.run.path} starts from {origin.run.path}, which is {status}")
+        files = {"weights": folder / outcome.WEIGHTS, "masks": folder / outcome.MASKS}
+        found = {kind: load_file(files[kind]) for kind in kinds}
+    except (FileNotFoundError, SafetensorError) as error:
+        raise ValueError(
+            f"{spec.run.path} starts from {origin.run.path}, whose files cannot be read: {error}"
+        ) from error
+    if "masks" in found and not found["masks"]:
+        raise ValueError(f"{spec.run.path} takes the mask of {origin.run.path}, which has none")
+    return found
+
+
+def _discard_other_source(folder: Path, run: Run) -> None:
+    """A checkpoint that other code wrote is worth nothing: start again, and say so."""
+    stamp, current = folder / ".source", source_digest(run.method)
+    if stamp.exists() and stamp.read_text() != current and (folder / CHECKPOINTS).exists():
+        print(f"{run.path}: the code of {run.method!r} has changed, its checkpoint is discarded", file=sys.stderr)
+        shutil.rmtree(folder / CHECKPOINTS)
+    stamp.write_text(current)
+
+
+def _configure(device: torch.device, deterministic: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.use_deterministic_algorithms(deterministic and device.type == "cuda")
+    torch.backends.cudnn.benchmark = not deterministic
+
+
+class Progress:
+    """A line now and then: this run's step, the whole study's share, and the time that is left.
+
+    ``started`` is when the workflow began, in seconds since the epoch; what was done before does not count for the pace.
+    """
+
+    def __init__(
+        self, specs: Sequence[Spec], bench: Bench, stream: TextIO, started: float, every_seconds: float = 10.0
+    ) -> None:
+        self._records = [bench.folder(spec.run) / RECORD for spec in specs]
+        self._stream, self._started, self._every, self._last = stream, started, every_seconds, time.time()
+
+    def __call__(self, run: Run, step: int, steps: int) -> None:
+        """Hear of a point of a run's curve; print a line if the last one is old enough."""
+        now = time.time()
+        if now - self._last < self._every:
+            return
+        self._last = now
+        made = [path.stat().st_mtime for path in self._records if path.exists()]
+        share = f"{len(made)} of {len(self._records)} runs done ({len(made) / len(self._records):.0%})"
+        recent = sum(moment >= self._started for moment in made)
+        if recent:
+            seconds = (now - self._started) / recent * (len(self._records) - len(made))
+            share += f", about {seconds / 60:.1f} minutes left"
+        print(f"{run.path}: step {step} of {steps}; {share}", file=self._stream, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line of a job; prints to the log that the workflow redirects. Exit code 2 is for the user to put right."""
+    parser = argparse.ArgumentParser(description="Train the runs of one job of a plan.")
+    parser.add_argument("--plan", type=Path, required=True, help="what `rigl-bench resolve` wrote")
+    parser.add_argument("--job", required=True, help="a job of the plan")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--attempt", type=int, default=1)
+    parser.add_argument("--attempts", type=int, default=1)
+    parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
+    parser.add_argument("--gpu-slots", type=int, default=1, help="runs that may share a GPU")
+    parser.add_argument("--progress-fd", type=int, default=1, help="file descriptor for progress lines")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    with gpu_lease(options.results / "leases", options.gpu_slots):
+        try:
+            jobs = read_plan(options.plan)
+            if options.job not in jobs:
+                raise UserError(f"unknown job {options.job!r}; {options.plan} has {', '.join(jobs)}")
+            bench = Bench(
+                options.results,
+                choose_device(options.device),
+                options.attempt,
+                options.attempts,
+                options.checkpoint_seconds,
+            )
+        except (UserError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return USER_ERROR
+        started = float(os.environ.get(STARTED_VARIABLE, time.time()))
+        with open(options.progress_fd, "w", closefd=False) as stream:
+            progress = Progress([spec for specs in jobs.values() for spec in specs], bench, stream, started)
+            return run_all(jobs[options.job], bench, progress)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
