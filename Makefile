@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make reproduce` and `make test`. Needs Python 3.11 or newer and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.PHONY: help setup reproduce test figures bench lint format schemas readme clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+reproduce: $(STAMP) ## Set up, run the quick study on embedded real data, build results/report.html
+	@$(BIN)/python -m pipeline.reproduce
+
+test: $(STAMP) ## Set up, run the tests
+	@$(BIN)/python -m pytest
+
+setup: $(STAMP) ## Make .venv with the tested versions
+
+# torch first: asked for by another package, pip may take another build of it. The stamp comes last, so that a set-up that
+# was interrupted is taken up again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("this needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+figures: $(STAMP) ## Rebuild figures, tables and leaderboard from the committed records, no training
+	$(BIN)/snakemake figures tables leaderboard
+
+bench: $(STAMP) ## Run the benchmarks
+	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-only
+
+lint: $(STAMP) ## Check style: ruff, snakefmt, snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile pipeline/rules
+	$(BIN)/python -m tests.lint_workflow
+
+format: $(STAMP) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile pipeline/rules
+
+schemas: $(STAMP) ## Export the JSON schemas of studies and records
+	$(BIN)/python -m pipeline.schema_export
+
+readme: $(STAMP) ## Regenerate the README's block of results from the committed records
+	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/quick --readme README.md
+
+clean: ## Remove everything that the workflow made; committed results stay
+	rm -rf results/runs results/cache results/plans results/logs results/leases results/report.html .snakemake
+	rm -rf results/figures/runs results/tables results/leaderboard results/landscape

@@ -1,0 +1,42 @@
+# The whole suite, from a study to the report. `snakemake --cores all` runs pipeline/studies/quick.yaml; another study:
+# `snakemake --configfile pipeline/studies/mnist.yaml`. Settings of this machine: --config data_root=FOLDER device=cpu.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+report: "pipeline/captions/workflow.rst"
+
+
+include: "pipeline/rules/common.smk"
+include: "pipeline/rules/train.smk"
+include: "pipeline/rules/analysis.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        products("figures", "runs", STUDY.name),
+        products("tables", "runs", STUDY.name),
+        products("leaderboard", "runs", STUDY.name),
+
+
+rule train:
+    input:
+        [record_of(run) for run in STUDY.runs],
+
+
+# From the committed records, without training anything.
+rule figures:
+    input:
+        [products("figures", "reference", study) for study in REFERENCES],
+
+
+rule tables:
+    input:
+        [products("tables", "reference", study) for study in REFERENCES],
+
+
+rule leaderboard:
+    input:
+        [products("leaderboard", "reference", study) for study in REFERENCES],
