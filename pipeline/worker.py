@@ -39,7 +39,7 @@ RECORD, KEPT, CHECKPOINTS, ATTEMPTS = "record.json", ".record.json", "checkpoint
 Report = Callable[[Run, int, int], None]
 USER_ERROR, RETRY = 2, 1
 STARTED_VARIABLE = "RIGL_BENCH_STARTED"
-DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 class UserError(Exception):

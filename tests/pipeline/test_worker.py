@@ -1,0 +1,297 @@
+"""What a job leaves when things go wrong, and what it finds when it is started again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline import checkpoint, outcome, plan, train, worker
+from pipeline.plan import Spec, resolve
+from pipeline.study import parse_run
+from pipeline.worker import ATTEMPTS, CHECKPOINTS, KEPT, RECORD, RETRY, USER_ERROR, Bench, run_all
+
+MakeBench = Callable[..., Bench]
+MakeSpec = Callable[..., Spec]
+
+
+class Fragile(nn.Module):
+    """Fails in its first forward pass in train mode, so that it can be built and costed but not trained."""
+
+    def __init__(self, input_shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            raise RuntimeError("out of luck\nand a second line")
+        return self.fc(inputs.flatten(1))
+
+
+class Narrow(nn.Module):
+    """A model without a width option."""
+
+    def __init__(self, input_shape: tuple[int, ...], classes: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.fc(inputs.flatten(1))
+
+
+def status(bench: Bench, spec: Spec) -> str:
+    return json.loads((bench.folder(spec.run) / RECORD).read_text())["status"]
+
+
+def test_a_failure_is_retried_then_recorded_and_spares_the_others(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    fragile, sound = make_spec(model=f"{__name__}:Fragile"), make_spec("static")
+    first = make_bench(attempt=1, attempts=2)
+    assert run_all([fragile, sound], first) == RETRY
+    assert status(first, sound) == "done"
+    folder = first.folder(fragile.run)
+    assert not (folder / RECORD).exists()
+    assert "out of luck" in (folder / ATTEMPTS / "attempt-1.log").read_text()
+    last = Bench(first.results, first.device, attempt=2, attempts=2)
+    assert run_all([fragile, sound], last) == 0
+    assert status(last, fragile) == "failed: RuntimeError: out of luck"
+    record = json.loads((folder / RECORD).read_text())
+    assert record["result"] is None
+    assert record["layers"] == []
+
+
+def test_a_method_that_cannot_do_a_run_skips_it_with_a_reason(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    bench, spec = make_bench(), make_spec("small_dense", model=f"{__name__}:Narrow")
+    assert run_all([spec], bench) == 0
+    assert status(bench, spec).startswith("skipped: ")
+    assert "'width'" in status(bench, spec)
+
+
+def test_a_loss_that_is_not_finite_is_a_status(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    bench = make_bench()
+    specs = [make_spec(method, protocol={"learning_rate": {"peak": 1e18}}) for method in ("static", "rigl", "snfs")]
+    assert run_all(specs, bench) == 0
+    for spec in specs:
+        assert status(bench, spec) == "diverged"
+        record = json.loads((bench.folder(spec.run) / RECORD).read_text())
+        assert record["result"] is None
+        assert record["work"]["gradient_steps"] <= spec.run.steps
+
+
+def test_a_deleted_record_is_put_back_without_training(
+    make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake deletes every declared output of a failed job; finished runs must not be lost."""
+    bench, spec = make_bench(), make_spec()
+    assert run_all([spec], bench) == 0
+    before = (bench.folder(spec.run) / RECORD).read_bytes()
+    (bench.folder(spec.run) / RECORD).unlink()
+    monkeypatch.setattr(train, "prepare", lambda *_, **__: pytest.fail("trained again"))
+    assert run_all([spec], bench) == 0
+    assert (bench.folder(spec.run) / RECORD).read_bytes() == before
+
+
+@pytest.mark.parametrize("field", ["comparability_version", "schema_version"])
+def test_a_kept_record_of_another_version_is_trained_anew(field: str, make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    bench, spec = make_bench(), make_spec()
+    assert run_all([spec], bench) == 0
+    kept = bench.folder(spec.run) / KEPT
+    record = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**record, field: -1}))
+    assert run_all([spec], bench) == 0
+    assert json.loads(kept.read_text())[field] == record[field]
+
+
+def test_changed_code_discards_record_and_checkpoint(
+    make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, spec = make_bench(), make_spec()
+    assert run_all([spec], bench) == 0
+    folder = bench.folder(spec.run)
+    checkpoint.save(folder / CHECKPOINTS, 3, {"nonsense": 1}, spec.run.digest)
+    for module in (worker, outcome.provenance.__globals__):
+        target = module if isinstance(module, dict) else vars(module)
+        monkeypatch.setitem(target, "source_digest", lambda method: "0123456789ab")
+    assert run_all([spec], bench) == 0
+    record = json.loads((folder / RECORD).read_text())
+    assert record["provenance"]["source_digest"] == "0123456789ab"
+    assert record["timing"]["resumes"] == 0
+    assert "code of 'rigl' has changed" in capsys.readouterr().err
+
+
+def test_a_foreign_checkpoint_is_refused_and_left_alone(
+    make_bench: MakeBench, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, spec = make_bench(), make_spec()
+    folder = bench.folder(spec.run) / CHECKPOINTS
+    checkpoint.save(folder, 7, {"a": 1}, "deadbeef")
+    assert run_all([spec], bench) == USER_ERROR
+    message = capsys.readouterr().err
+    assert "deadbeef" in message
+    assert f"delete {folder}" in message
+    assert len(message.strip().splitlines()) <= 2
+    assert (folder / "0000000007").is_dir()
+    assert not (bench.folder(spec.run) / RECORD).exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_disk_that_refuses_is_the_users_to_put_right(
+    code: int,
+    make_bench: MakeBench,
+    make_spec: MakeSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bench, spec = make_bench(checkpoint_seconds=0.0), make_spec()
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code), "somewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_file", refuse)
+        assert run_all([spec], bench) == USER_ERROR
+    message = capsys.readouterr().err
+    assert f"somewhere: {os.strerror(code)}" in message
+    assert not (bench.folder(spec.run) / RECORD).exists()
+    assert run_all([spec], bench) == 0
+    assert status(bench, spec) == "done"
+
+
+def test_results_that_are_a_file_are_named(
+    tmp_path: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").write_text("")
+    assert run_all([make_spec()], Bench(tmp_path / "results", torch.device("cpu"))) == USER_ERROR
+    assert str(tmp_path / "results") in capsys.readouterr().err
+
+
+def test_a_missing_or_corrupt_cache_and_kept_record_are_named(
+    make_bench: MakeBench, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, spec = make_bench(), make_spec()
+    cache = bench.results / "cache" / "digits.safetensors"
+    content = cache.read_bytes()
+    cache.unlink()
+    assert run_all([spec], bench) == USER_ERROR
+    assert str(cache) in capsys.readouterr().err
+    cache.write_bytes(content[: len(content) // 2])
+    assert run_all([spec], bench) == USER_ERROR
+    assert str(cache) in capsys.readouterr().err
+    cache.write_bytes(content)
+    kept = bench.folder(spec.run) / KEPT
+    kept.write_text("{")
+    assert run_all([spec], bench) == USER_ERROR
+    assert f"{kept} is corrupt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("take", ["weights", "mask", "both"])
+def test_a_run_starts_from_what_it_takes(take: str, make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    bench, parent = make_bench(), make_spec("rigl", 0.98)
+    child = make_spec("static", 0.98, start_from={"take": take, "method": "rigl"})
+    assert child.run.start_from is not None
+    assert child.run.start_from.run == parent.run
+    assert run_all([parent], bench) == 0
+    training = train.prepare(child, worker.load_data(bench.results / "cache" / "digits.safetensors"), **worker._start(child, bench))
+    fresh = train.prepare(make_spec("static", 0.98), training.batches.dataset)
+    files = bench.folder(parent.run)
+    parents_masks, parents_weights = (worker.load_file(files / name) for name in (outcome.MASKS, outcome.WEIGHTS))
+    for name, mask in training.sparse.masks.items():
+        source = fresh.sparse.masks if take == "weights" else parents_masks
+        assert torch.equal(mask, source[name])
+        weight = training.model.state_dict()[f"{name}.weight"]
+        unmasked = parents_weights[f"{name}.weight"] if take != "mask" else None
+        if unmasked is not None:
+            assert torch.equal(weight, unmasked * mask)
+
+
+def test_a_start_that_diverged_is_refused_naming_both(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    protocol = {"learning_rate": {"peak": 1e18}}
+    bench, parent = make_bench(), make_spec("static", protocol=protocol)
+    child = make_spec("rigl", protocol=protocol, start_from={"take": "both", "method": "static"})
+    assert run_all([parent, child], bench) == 0
+    assert status(bench, child) == f"failed: ValueError: {child.run.path} starts from {parent.run.path}, which is diverged"
+
+
+def test_a_second_process_waits_for_the_first(make_bench: MakeBench, make_spec: MakeSpec, tmp_path: Path) -> None:
+    """An orphan of a killed workflow may still be writing: the next one waits for its lock, then finds its record."""
+    bench, spec = make_bench(), make_spec(protocol={"steps": 400})
+    plan.write_plan(tmp_path / "plan.json", {"job": [spec]})
+    command = [sys.executable, "-m", "pipeline.worker", "--plan", str(tmp_path / "plan.json"), "--job", "job"]
+    command += ["--results", str(bench.results), "--device", "cpu", "--checkpoint-seconds", "0"]
+    first = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not list((bench.folder(spec.run) / CHECKPOINTS).glob("[0-9]*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert second.returncode == 0, second.stderr
+    assert first.wait(timeout=1) == 0
+    assert json.loads((bench.folder(spec.run) / RECORD).read_text())["timing"]["resumes"] == 0
+
+
+def test_a_killed_process_is_resumed_by_the_next(make_bench: MakeBench, make_spec: MakeSpec, tmp_path: Path) -> None:
+    bench, spec = make_bench(), make_spec(protocol={"steps": 400})
+    plan.write_plan(tmp_path / "plan.json", {"job": [spec]})
+    command = [sys.executable, "-m", "pipeline.worker", "--plan", str(tmp_path / "plan.json"), "--job", "job"]
+    command += ["--results", str(bench.results), "--device", "cpu", "--checkpoint-seconds", "0"]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + 60
+    while not list((bench.folder(spec.run) / CHECKPOINTS).glob("[0-9]*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert subprocess.run(command, timeout=120).returncode == 0
+    assert json.loads((bench.folder(spec.run) / RECORD).read_text())["timing"]["resumes"] == 1
+
+
+def test_worker_imports_nothing_but_what_a_bare_machine_has() -> None:
+    """The training process runs where only torch, numpy, pyarrow and safetensors are installed."""
+    code = "import sys, pipeline.worker; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    forbidden = {"pydantic", "fvcore", "datasets", "sklearn", "pandas", "typer", "rich", "yaml", "PIL", "snakemake", "matplotlib"}
+    assert forbidden.isdisjoint(loaded)
+
+
+def test_an_unknown_job_lists_the_jobs(tmp_path: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]) -> None:
+    plan.write_plan(tmp_path / "plan.json", {"rigl-000": [make_spec()]})
+    assert worker.main(["--plan", str(tmp_path / "plan.json"), "--job", "rigl", "--device", "cpu"]) == USER_ERROR
+    assert "unknown job 'rigl'" in capsys.readouterr().err
+
+
+def test_wrn22_2_trains_20_steps_on_cifar10_jpeg(data_root: Path, tmp_path: Path) -> None:
+    """The real images, with crop and flip; the loss of the last steps is below the first's."""
+    from pipeline.data import sources
+
+    path = sources.prepare("cifar10-jpeg", tmp_path, data_root)
+    dataset = worker.load_data(path)
+    protocol = {
+        "steps": 20,
+        "batch_size": 16,
+        "learning_rate": {"peak": 0.05},
+        "optimizer": {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4},
+        "topology": {"update_every": 5, "end": 15},
+        "augmentation": "crop-flip",
+    }
+    fields = {"model": "wrn22_2", "dataset": "cifar10-jpeg", "method": "rigl", "sparsity": 0.9, "distribution": "erk"}
+    spec = resolve(parse_run({**fields, "protocol": protocol}), dataset.input_shape, dataset.classes)
+    training = train.prepare(spec, dataset)
+    losses = []
+    while training.sparse.steps < 20:
+        before = float(training.loss_sum)
+        train.take_batch(training)
+        losses.append(float(training.loss_sum) - before)
+    assert training.sparse.updates == 4
+    assert sum(losses[-5:]) < sum(losses[:5])
+    counts = {row.layer: row for row in training.sparse.counts()}
+    assert not counts["conv1"].masked
+    assert [row.nonzeros for row in spec.layers()] == [row.nonzeros for row in training.sparse.counts()]
