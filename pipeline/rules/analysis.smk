@@ -18,13 +18,13 @@ rule figures_of:
         ),
         multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
         multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
-    params:
-        source=source_options,
-        out="results/figures/{src}/{study}",
     log:
         "results/logs/figures/{src}-{study}.log",
     conda:
         "../../environment.yml"
+    params:
+        source=source_options,
+        out="results/figures/{src}/{study}",
     shell:
         "python -m analysis.build figures {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
 
@@ -40,13 +40,13 @@ rule tables_of:
             labels={"study": "{study}", "table": "accuracy by method and sparsity"},
         ),
         multiext("results/tables/{src}/{study}/main", ".md", ".tex"),
-    params:
-        source=source_options,
-        out="results/tables/{src}/{study}",
     log:
         "results/logs/tables/{src}-{study}.log",
     conda:
         "../../environment.yml"
+    params:
+        source=source_options,
+        out="results/tables/{src}/{study}",
     shell:
         "python -m analysis.build tables {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
 
@@ -62,12 +62,12 @@ rule leaderboard_of:
             labels={"study": "{study}", "page": "leaderboard"},
         ),
         multiext("results/leaderboard/{src}/{study}/leaderboard", ".csv", ".json"),
-    params:
-        source=source_options,
-        out="results/leaderboard/{src}/{study}",
     log:
         "results/logs/leaderboard/{src}-{study}.log",
     conda:
         "../../environment.yml"
+    params:
+        source=source_options,
+        out="results/leaderboard/{src}/{study}",
     shell:
         "python -m analysis.build leaderboard {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"

@@ -10,22 +10,37 @@ from pipeline.study import load_study
 from pipeline.yaml_source import StudyError
 
 # Shell rules say `python` and mean the one that runs this workflow, whether or not its environment is activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
 
 try:
     # Not `configfile:`, which would merge another study into the default one, key by key.
     STUDY = load_study(workflow.configfiles[-1] if workflow.configfiles else "quick")
 except StudyError as error:
-    raise WorkflowError(str(error)) from None
+    # Not a WorkflowError: it would end with code 1 and a trace into this file, which is not where the mistake is.
+    print(error, file=sys.stderr)
+    sys.exit(2)
 
 DATA_ROOT = f"--data-root {config['data_root']}" if "data_root" in config else ""
 DEVICE = config.get("device", "auto")
 GPUS_A_RUN = 1 if visible_gpus() and DEVICE != "cpu" else 0
 # How a job trains on this machine. The attempts are the retries of profiles/default, plus one.
-WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {config.get('gpu_slots', 1)} --attempts 2"
-REFERENCES = sorted(path.parent.name for path in Path("results/reference").glob("*/records.jsonl"))
+WORKER_OPTIONS = (
+    f"--device {DEVICE} --gpu-slots {config.get('gpu_slots', 1)} --attempts 2"
+)
+REFERENCES = sorted(
+    path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
+)
 PRODUCTS = {
-    "figures": ["accuracy.png", "accuracy.pdf", "accuracy.csv", "cost.png", "cost.pdf", "cost.csv"],
+    "figures": [
+        "accuracy.png",
+        "accuracy.pdf",
+        "accuracy.csv",
+        "cost.png",
+        "cost.pdf",
+        "cost.csv",
+    ],
     "tables": ["main.csv", "main.md", "main.tex"],
     "leaderboard": ["index.html", "leaderboard.csv", "leaderboard.json"],
 }

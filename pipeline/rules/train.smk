@@ -15,13 +15,13 @@ for dataset, cache in CACHES.items():
             f"data_{Path(cache).stem}"
         output:
             cache,
-        params:
-            dataset=dataset,
-            root=DATA_ROOT,
         log:
             f"results/logs/data/{Path(cache).stem}.log",
         conda:
             "../../environment.yml"
+        params:
+            dataset=dataset,
+            root=DATA_ROOT,
         shell:
             "python -m pipeline.cli data {params.dataset:q} {params.root} > {log} 2>&1"
 
@@ -32,14 +32,14 @@ rule plan:
     output:
         plan=PLAN,
         runs=f"results/plans/{STUDY.name}.txt",
-    params:
-        study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
-        runs=[run.path for run in STUDY.runs],
-        root=DATA_ROOT,
     log:
         f"results/logs/plan/{STUDY.name}.log",
     conda:
         "../../environment.yml"
+    params:
+        study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
+        runs=[run.path for run in STUDY.runs],
+        root=DATA_ROOT,
     shell:
         "python -m pipeline.cli resolve {params.study:q} --output {output.plan} {params.root} > {log} 2>&1"
 
@@ -52,15 +52,13 @@ for job in STUDY.jobs():
         input:
             # Ancient: a plan or a cache made anew retrains nothing by its date; the params below tell what has changed.
             plan=ancient(PLAN),
-            data=[ancient(CACHES[name]) for name in sorted({run.dataset for run in job.runs})],
+            data=[
+                ancient(CACHES[name])
+                for name in sorted({run.dataset for run in job.runs})
+            ],
             parents=[record_of(run) for run in job.parents],
         output:
             [record_of(run) for run in job.runs],
-        params:
-            job=job.name,
-            runs=[run.path for run in job.runs],
-            source=source_digest(job.runs[0].method),
-            options=WORKER_OPTIONS,
         log:
             f"results/logs/{STUDY.name}/{job.name}.log",
         benchmark:
@@ -71,6 +69,11 @@ for job in STUDY.jobs():
         resources:
             gpu=GPUS_A_RUN,
             attempt=lambda wildcards, attempt: attempt,
+        params:
+            job=job.name,
+            runs=[run.path for run in job.runs],
+            source=source_digest(job.runs[0].method),
+            options=WORKER_OPTIONS,
         shell:
             "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --plan {input.plan} --job {params.job}"
             " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log} 2>&1"

@@ -191,7 +191,9 @@ def test_records_are_valid_and_their_counts_exact(
     assert curve["train_flops"][-1] == record.flops["rigl"].train_flops_total
 
 
-def test_every_method_starts_from_the_same_weights_and_order(make_spec: Callable[..., Spec], digits_cache: Path) -> None:
+def test_every_method_starts_from_the_same_weights_and_order(
+    make_spec: Callable[..., Spec], digits_cache: Path
+) -> None:
     """Paired comparisons: same seed index, same initial weights (where active) and same batches, whatever the method."""
     dense = trained(make_spec("dense"), digits_cache)
     for method in METHODS:

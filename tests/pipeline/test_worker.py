@@ -101,7 +101,9 @@ def test_a_deleted_record_is_put_back_without_training(
 
 
 @pytest.mark.parametrize("field", ["comparability_version", "schema_version"])
-def test_a_kept_record_of_another_version_is_trained_anew(field: str, make_bench: MakeBench, make_spec: MakeSpec) -> None:
+def test_a_kept_record_of_another_version_is_trained_anew(
+    field: str, make_bench: MakeBench, make_spec: MakeSpec
+) -> None:
     bench, spec = make_bench(), make_spec()
     assert run_all([spec], bench) == 0
     kept = bench.folder(spec.run) / KEPT
@@ -200,7 +202,9 @@ def test_a_run_starts_from_what_it_takes(take: str, make_bench: MakeBench, make_
     assert child.run.start_from is not None
     assert child.run.start_from.run == parent.run
     assert run_all([parent], bench) == 0
-    training = train.prepare(child, worker.load_data(bench.results / "cache" / "digits.safetensors"), **worker._start(child, bench))
+    training = train.prepare(
+        child, worker.load_data(bench.results / "cache" / "digits.safetensors"), **worker._start(child, bench)
+    )
     fresh = train.prepare(make_spec("static", 0.98), training.batches.dataset)
     files = bench.folder(parent.run)
     parents_masks, parents_weights = (worker.load_file(files / name) for name in (outcome.MASKS, outcome.WEIGHTS))
@@ -218,7 +222,9 @@ def test_a_start_that_diverged_is_refused_naming_both(make_bench: MakeBench, mak
     bench, parent = make_bench(), make_spec("static", protocol=protocol)
     child = make_spec("rigl", protocol=protocol, start_from={"take": "both", "method": "static"})
     assert run_all([parent, child], bench) == 0
-    assert status(bench, child) == f"failed: ValueError: {child.run.path} starts from {parent.run.path}, which is diverged"
+    assert (
+        status(bench, child) == f"failed: ValueError: {child.run.path} starts from {parent.run.path}, which is diverged"
+    )
 
 
 def test_a_second_process_waits_for_the_first(make_bench: MakeBench, make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -258,7 +264,19 @@ def test_worker_imports_nothing_but_what_a_bare_machine_has() -> None:
     """The training process runs where only torch, numpy, pyarrow and safetensors are installed."""
     code = "import sys, pipeline.worker; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    forbidden = {"pydantic", "fvcore", "datasets", "sklearn", "pandas", "typer", "rich", "yaml", "PIL", "snakemake", "matplotlib"}
+    forbidden = {
+        "pydantic",
+        "fvcore",
+        "datasets",
+        "sklearn",
+        "pandas",
+        "typer",
+        "rich",
+        "yaml",
+        "PIL",
+        "snakemake",
+        "matplotlib",
+    }
     assert forbidden.isdisjoint(loaded)
 
 

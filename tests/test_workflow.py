@@ -1,0 +1,171 @@
+"""The workflow as a user meets it: in a fresh copy of the repository, through Snakemake, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = "tests/studies/small.yaml"
+METHOD = '''"""Swap: drop the smallest weights, grow where the weight's own gradient is smallest. Made up for a test."""
+
+from torch import Tensor
+
+from sparse_methods.method import Layer, TrainingCost
+from sparse_methods.methods.set import SET
+
+
+class Swap(SET):
+    """A method that nobody should use."""
+
+    name, label = "swap", "Swap"
+    citation, year, family = "evci2020rigl", 2020, "sparse-to-sparse"
+    dense_parts = ("gradient, at topology updates",)
+    cannot = ("anything useful",)
+
+    def needs_dense_gradient(self, step: int, update_due: bool) -> bool:
+        return update_due
+
+    def grow_score(self, layer: Layer) -> Tensor:
+        return -layer.gradient.abs()
+
+    def train_flops(self, cost: TrainingCost) -> float:
+        interval = cost.schedule.update_every
+        return (3 * cost.sparse * (interval - 1) + 2 * cost.sparse + cost.dense) / interval
+'''
+STUDY = f"""
+extends: {SMALL.removeprefix("tests/studies/")}
+grid:
+  - method: [swap, static]
+    sparsity: 0.9
+"""
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone of the working tree would hold: files that git tracks or would track, and nothing that was built."""
+    target = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    """The copy's own packages go before the installed ones."""
+    return {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+
+
+def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=checkout, env=environment(checkout), capture_output=True, text=True
+    )
+
+
+def reproduce(checkout: Path, study: str = SMALL) -> str:
+    done = python(checkout, "pipeline.reproduce", "--configfile", study, "--cores", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def records(checkout: Path) -> dict[str, int]:
+    """Records by path, with their time of writing."""
+    return {str(path): path.stat().st_mtime_ns for path in (checkout / "results/runs").rglob("record.json")}
+
+
+def test_committed_records_rebuild_without_training(checkout: Path) -> None:
+    planned = python(checkout, "snakemake", "figures", "tables", "leaderboard", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    rules = {
+        line.split()[1].rstrip(":") for line in planned.stdout.splitlines() if line.startswith(("rule ", "localrule "))
+    }
+    assert {"figures_of", "tables_of", "leaderboard_of"} <= rules
+    assert not {rule for rule in rules if rule.startswith(("train_", "data_", "plan"))}
+
+
+def test_an_unknown_study_is_named(checkout: Path) -> None:
+    (checkout / "broken.yaml").write_text("extends: quick\nbase:\n  protocol.stepz: 3\n")
+    done = python(checkout, "snakemake", "--configfile", "broken.yaml", "--dry-run")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "broken.yaml:3: protocol.stepz: unknown key; there are steps, batch_size" in done.stderr
+    (checkout / "broken.yaml").unlink()
+
+
+def test_kill_resume_and_reruns(checkout: Path) -> None:
+    """Killed in mid-run, `make reproduce` goes on by itself; done, it does nothing; changed code retrains its own runs."""
+    command = [sys.executable, "-m", "pipeline.reproduce", "--configfile", SMALL, "--cores", "2"]
+    workflow = subprocess.Popen(
+        command, cwd=checkout, env=environment(checkout), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not records(checkout):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = records(checkout)
+    os.kill(workflow.pid, signal.SIGKILL)
+    workflow.wait()
+    said = reproduce(checkout)
+    assert "releasing the lock of a workflow that was killed" in said
+    after = records(checkout)
+    assert len(after) == 14
+    assert all((checkout / path).exists() for path in before)
+    assert {json.loads(Path(path).read_text())["status"] for path in after} == {"done"}
+    report = (checkout / "results/report.html").read_text()
+    assert "Leaderboard" in report
+
+    rigl = checkout / "sparse_methods/methods/rigl.py"
+    rigl.write_text(rigl.read_text() + "\n# A comment changes no result.\n")
+    assert "Nothing to be done" in reproduce(checkout)
+    assert records(checkout) == after
+
+    rigl.write_text(rigl.read_text().replace("return layer.gradient.abs()", "return layer.gradient.abs() * 2"))
+    reproduce(checkout)
+    changed = {path for path, moment in records(checkout).items() if after[path] != moment}
+    assert changed == {path for path in after if "/rigl/" in path}
+
+
+def test_a_method_is_one_file(checkout: Path) -> None:
+    """A file dropped in and a study that names it: in the list, the runs, the figures' data and the leaderboard."""
+    (checkout / "sparse_methods/methods/swap.py").write_text(METHOD)
+    (checkout / "tests/studies/swap.yaml").write_text(STUDY)
+    listed = python(checkout, "pipeline.cli", "methods", "--json")
+    assert "swap" in [row["name"] for row in json.loads(listed.stdout)]
+    reproduce(checkout, "tests/studies/swap.yaml")
+    for data in (
+        "figures/runs/swap/accuracy.csv",
+        "figures/runs/swap/cost.csv",
+        "leaderboard/runs/swap/leaderboard.csv",
+    ):
+        table = pd.read_csv(checkout / "results" / data)
+        assert "Swap" in table.to_csv(), data
+    assert "Swap" in (checkout / "results/leaderboard/runs/swap/index.html").read_text()
+    battery = python(
+        checkout,
+        "pytest",
+        "-q",
+        "-n",
+        "0",
+        "-k",
+        "swap",
+        "tests/sparse_methods/test_contract.py",
+        "tests/pipeline/test_battery.py",
+    )
+    assert battery.returncode == 0, battery.stdout
+    assert " passed" in battery.stdout
