@@ -38,6 +38,17 @@ def source_digest(method: str) -> str:
     return digest.hexdigest()[:12]
 
 
+def tree_digest(folder: Path) -> str:
+    """Twelve hex digits over a folder's Python tokens and the bytes of its other source files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix not in (".pyc", ".yaml"):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            text = path.read_text(encoding="utf-8")
+            digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())
+    return digest.hexdigest()[:12]
+
+
 def tokens_digest(source: str) -> str:
     """SHA-256 of Python source without its comments, docstrings and layout."""
     digest = hashlib.sha256()

@@ -24,6 +24,7 @@ rule figures_of:
         "../../environment.yml"
     params:
         source=source_options,
+        code=ANALYSIS_CODE,
         out="results/figures/{src}/{study}",
     shell:
         "python -m analysis.build figures {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
@@ -46,6 +47,7 @@ rule tables_of:
         "../../environment.yml"
     params:
         source=source_options,
+        code=ANALYSIS_CODE,
         out="results/tables/{src}/{study}",
     shell:
         "python -m analysis.build tables {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
@@ -68,6 +70,7 @@ rule leaderboard_of:
         "../../environment.yml"
     params:
         source=source_options,
+        code=ANALYSIS_CODE,
         out="results/leaderboard/{src}/{study}",
     shell:
         "python -m analysis.build leaderboard {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"

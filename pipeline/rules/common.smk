@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from pipeline.lease import visible_gpus
-from pipeline.provenance import source_digest
+from pipeline.provenance import source_digest, tree_digest
 from pipeline.study import load_study
 from pipeline.yaml_source import StudyError
 
@@ -29,6 +29,9 @@ GPUS_A_RUN = 1 if visible_gpus() and DEVICE != "cpu" else 0
 WORKER_OPTIONS = (
     f"--device {DEVICE} --gpu-slots {config.get('gpu_slots', 1)} --attempts 2"
 )
+# Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
+ANALYSIS_CODE = tree_digest(Path("analysis"))
+PIPELINE_CODE = tree_digest(Path("pipeline"))
 REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
 )

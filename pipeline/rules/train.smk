@@ -40,6 +40,7 @@ rule plan:
         study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
         runs=[run.path for run in STUDY.runs],
         root=DATA_ROOT,
+        code=PIPELINE_CODE,
     shell:
         "python -m pipeline.cli resolve {params.study:q} --output {output.plan} {params.root} > {log} 2>&1"
 
