@@ -1,0 +1,1 @@
+"""From records to answers: pure functions of records and of ``analysis/published``."""

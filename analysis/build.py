@@ -1,0 +1,120 @@
+"""Builds what people see from records; the workflow's rules call this.
+
+    python -m analysis.build figures --records results/runs --study quick --out results/figures/quick
+
+It ends with code 2 and one or two lines on stderr when the inputs are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import readme, records, references, stats
+from analysis.errors import AnalysisError
+from analysis.leaderboard import page
+from analysis.tables import main as main_table
+
+
+def figures(table: records.Table, study: str, out: Path) -> None:
+    """Write accuracy and cost, each as .png, .pdf and .csv."""
+    # Imported here: matplotlib and seaborn take a second that the other commands need not wait.
+    from analysis import style
+    from analysis.figures import accuracy, cost
+
+    cells = stats.cells(table.current)
+    for name, module in (("accuracy", accuracy), ("cost", cost)):
+        figure, data = module.draw(cells)
+        style.save(figure, out / name, data)
+
+
+def tables(table: records.Table, study: str, out: Path) -> None:
+    """Write the main table as main.csv, main.md and main.tex."""
+    cells = stats.cells(table.current)
+    out.mkdir(parents=True, exist_ok=True)
+    main_table.tidy(cells).to_csv(out / "main.csv", index=False, lineterminator="\n")
+    (out / "main.md").write_text(f"# Study {study}\n\n{main_table.markdown(cells)}", encoding="utf-8")
+    (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
+
+
+def leaderboard(table: records.Table, study: str, out: Path) -> None:
+    """Write index.html, leaderboard.csv and leaderboard.json."""
+    page.write(table, references.load(), study, out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse and do; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.act(options)
+    except (AnalysisError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.build", description="Build results from records.")
+    commands = parser.add_subparsers(required=True, metavar="WHAT")
+    for build in (figures, tables, leaderboard):
+        command = _command(commands, build.__name__, build.__doc__)
+        command.add_argument("--study", required=True, help="name of the study, for titles")
+        command.add_argument("--out", required=True, type=Path, help="folder to write into")
+        command.set_defaults(act=lambda options, build=build: _build(build, options))
+    command = _command(commands, "readme", "Regenerate the results of a README between its markers.")
+    command.add_argument("--readme", required=True, type=Path, help="the README")
+    command.set_defaults(act=_readme)
+    command = _command(commands, "collect", "Write the records of a folder as one records.jsonl to commit.")
+    command.add_argument("--out", required=True, type=Path, help="the records.jsonl")
+    command.set_defaults(act=_collect)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help: str | None) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=help, description=help)
+    command.add_argument(
+        "--records", required=True, type=Path, action="append", help="folder with records, below which all are read"
+    )
+    command.add_argument("--runs", type=Path, help="file with the run paths to keep, one per line; default: all")
+    return command
+
+
+def _build(build, options: argparse.Namespace) -> None:
+    build(_load(options.records, options), options.study, options.out)
+
+
+def _readme(options: argparse.Namespace) -> None:
+    text = options.readme.read_text(encoding="utf-8")
+    studies = [(folder.name, _load([folder], options).current) for folder in options.records]
+    options.readme.write_text(readme.replaced(text, readme.block(studies)), encoding="utf-8")
+
+
+def _collect(options: argparse.Namespace) -> None:
+    records.collect(options.records, options.out, _runs(options))
+
+
+def _load(folders: Sequence[Path], options: argparse.Namespace) -> records.Table:
+    # Imported here: it imports torch, which --help and collect do without.
+    from sparse_methods.methods import METHODS
+
+    table = records.load(folders, METHODS, _runs(options))
+    if len(table.apart):
+        print(f"note: {_other_versions(table.apart)}", file=sys.stderr)
+    return table
+
+
+def _other_versions(apart: pd.DataFrame) -> str:
+    versions = ", ".join(map(str, sorted(set(apart["comparability_version"]))))
+    return f"{len(apart)} records of comparability version {versions} are kept apart; run them again to compare them"
+
+
+def _runs(options: argparse.Namespace) -> list[str] | None:
+    return None if options.runs is None else options.runs.read_text(encoding="utf-8").split()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

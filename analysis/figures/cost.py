@@ -1,0 +1,75 @@
+"""Test accuracy against training FLOPs over the dense network's, by method; the convention is ``rigl``."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from analysis import stats, style, text
+from analysis.figures import panels
+
+COLUMNS = [
+    *stats.PANEL,
+    *("series", "method", "distribution", "axis_sparsity", "train_total_x", "mean", "low", "high", "n"),
+    *text.PROBLEMS,
+]
+AREAS = (50.0, 12.0)
+"""Areas of the markers of the lowest and of the highest sparsity, in square points."""
+
+
+def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
+    """The figure and its numbers, the COLUMNS of ``cells`` (``analysis.stats.cells``).
+
+    ``train_total_x`` is what the runs spent over what a dense run of multiplier 1 spends: it contains the multiplier.
+    """
+    frame = cells[COLUMNS]
+    keys = stats.panels(frame)
+    looks = panels.looks(frame)
+    areas = _areas(sorted(set(frame["axis_sparsity"])))
+    # A run without a result has no place on this axis; the legend counts it.
+    done = frame[frame["n"] > 0].assign(**dict.fromkeys(text.PROBLEMS, 0))
+    cuts = {key[:2]: panels.floor(frame[stats.within(frame, key[:2])]) for key in keys}
+    with style.theme():
+        figure, axes = panels.grid(keys, share_x=True)
+        stacked = dict.fromkeys(cuts, 0)
+        for panel, key in zip(axes, keys, strict=False):
+            dense = (done["method"] == stats.DENSE) & stats.within(done, key[:2])
+            points = done[stats.within(done, key) | dense].sort_values(["series", "axis_sparsity"])
+            _points(panel, points, cuts[key[:2]], looks, areas)
+            noted = panels.foot(panel, points, "train_total_x", cuts[key[:2]], looks)
+            stacked[key[:2]] = max(stacked[key[:2]], noted)
+        for panel, key in zip(axes, keys, strict=False):
+            if key[:2] in stacked:  # once for the panels that share an axis
+                panels.limit(panel, frame[stats.within(frame, key[:2])], cuts[key[:2]], stacked.pop(key[:2]))
+        sizes = [_size(sparsity, area) for sparsity, area in areas.items() if sparsity > 0]
+        panels.legend(figure, frame, looks, [*sizes, *panels.foot_handles(done, cuts)])
+    return figure, frame.reset_index(drop=True)
+
+
+def _areas(sparsities: list[float]) -> dict[float, float]:
+    """The more weights, the larger the marker."""
+    step = (AREAS[1] - AREAS[0]) / max(len(sparsities) - 1, 1)
+    return {sparsity: AREAS[0] + step * rank for rank, sparsity in enumerate(sparsities)}
+
+
+def _size(sparsity: float, area: float) -> Line2D:
+    label = f"marker size: {text.sparsity(sparsity)} sparse"
+    return Line2D([], [], linestyle="", marker="o", color="#BBBBBB", markersize=sqrt(area), label=label)
+
+
+def _points(panel: Axes, points: pd.DataFrame, cut: float, looks: panels.Looks, areas: dict[float, float]) -> None:
+    if points.empty:
+        panels.say(panel, "no data: no run is done")
+        return
+    panel.set_xscale("log")
+    panels.lines(panel, points, "train_total_x", cut, looks, areas)
+    panel.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.margins(x=0.06, y=0.06)
+    panel.set(xlabel="training FLOPs (multiple of dense training)", ylabel="test accuracy (%)")

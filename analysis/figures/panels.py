@@ -1,0 +1,187 @@
+"""What the figures share: a grid of panels, lines per series, counts of runs without a result, one legend outside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis import style, text
+
+COLUMNS = 2
+PANEL_INCHES = 2.7
+LEGEND_INCHES = 2.4
+LEGEND_COLUMNS = 3
+LINE_INCHES = 0.175
+MARKER_AREA = 26.0
+"""Square points."""
+SPAN = 0.2
+"""Range of accuracies, a fraction, that an axis shows at most; see ``floor``."""
+Looks = dict[str, tuple[style.Look, str]]
+BAR = {"fmt": "none", "elinewidth": 1, "capsize": 2, "zorder": 2}
+
+
+def looks(cells: pd.DataFrame) -> Looks:
+    """Look and distribution of each series of a figure, in the house order; variants of a method are tints."""
+    firsts = cells.sort_values("series").drop_duplicates("series")
+    kin = firsts.groupby(["method", "distribution"])["series"]
+    shades = kin.cumcount() / kin.transform("size")
+    rows = zip(firsts["series"], firsts["method"], firsts["distribution"], shades, strict=True)
+    return {str(name): (style.look(method, shade), distribution) for name, method, distribution, shade in rows}
+
+
+def grid(keys: Sequence[tuple], share_x: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel per key (model, data set, layout, multiplier), at most two to a row.
+
+    Panels of one model and data set share y, and x if asked. With no keys there is one panel that says it has no data.
+    """
+    count = max(len(keys), 1)
+    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
+    width = style.COLUMN_INCHES * columns + (LEGEND_INCHES if columns == 1 else 0)
+    figure = Figure(figsize=(width, PANEL_INCHES * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.set_axis_off()
+    first: dict[tuple, Axes] = {}
+    for panel, key in zip(axes, keys, strict=False):
+        panel.set_title(text.setting(*key))
+        if first.setdefault(key[:2], panel) is not panel:
+            panel.sharey(first[key[:2]])
+            if share_x:
+                panel.sharex(first[key[:2]])
+    if not keys:
+        say(axes[0], "no data: no records were found")
+    return figure, axes[:count]
+
+
+def say(panel: Axes, words: str) -> None:
+    """Put ``words`` in the middle of an empty panel."""
+    panel.text(0.5, 0.5, words, ha="center", va="center", transform=panel.transAxes, color="#555555")
+    panel.tick_params(left=False, labelleft=False, bottom=False, labelbottom=False)  # ticks may be another panel's too
+    panel.grid(visible=False)
+
+
+def lines(
+    panel: Axes, points: pd.DataFrame, x: str, cut: float, looks: Looks, areas: Mapping[float, float] | None = None
+) -> None:
+    """Draw the accuracy of ``points`` (cells) against the column ``x``, one line per series, with 95 % t intervals.
+
+    Lines run out of the panel towards points below ``cut`` (see ``floor``). ``areas`` gives the markers' areas, in
+    square points, by axis sparsity; without it all are alike.
+    """
+    points = points[points["n"] > 0]
+    if points.empty:
+        return
+    drawn = points.assign(series=points["series"].astype("str"), percent=100 * points["mean"])
+    drawn["area"] = drawn["axis_sparsity"].map(areas) if areas else MARKER_AREA
+    names = {"data": drawn, "x": x, "y": "percent", "hue": "series", "style": "series", "legend": False, "ax": panel}
+    palette = {name: look.color for name, (look, _) in looks.items()}
+    dashes = {name: style.DASHES[distribution] for name, (_, distribution) in looks.items()}
+    markers = {name: look.marker for name, (look, _) in looks.items()}
+    sns.lineplot(**names, palette=palette, dashes=dashes, errorbar=None, estimator=None, sort=False)
+    sizes = {area: area for area in drawn["area"]}
+    sns.scatterplot(**names, palette=palette, markers=markers, size="area", sizes=sizes, linewidth=0.4, zorder=3)
+    for name, group in drawn[(drawn["n"] > 1) & (drawn["mean"] >= cut)].groupby("series"):
+        half = 50 * (group["high"] - group["low"])
+        panel.errorbar(group[x], group["percent"], yerr=half, ecolor=palette[name], **BAR)
+
+
+def floor(points: pd.DataFrame) -> float:
+    """Accuracy, a fraction, below which the points of one axis are written at its foot and not drawn.
+
+    One collapsed method would press all others into one line. The floor is SPAN below the best, and there is none
+    (minus infinity) where no point or more than half of them are below it.
+    """
+    means = points.loc[points["n"] > 0, "mean"]
+    cut = means.max() - SPAN
+    return cut if 0 < (means < cut).mean() <= 0.5 else -np.inf
+
+
+def foot(panel: Axes, points: pd.DataFrame, x: str, cut: float, looks: Looks) -> int:
+    """Write at the foot of the panel, by sparsity, the means below ``cut`` and the numbers of runs without a result.
+
+    Returns how many lines are stacked at most, which ``limit`` takes.
+    """
+    stacked = 0
+    for _, group in points[points[x].notna()].sort_values("series", ascending=False).groupby("axis_sparsity"):
+        notes = [(looks[point["series"]][0].color, _note(point, cut)) for _, point in group.iterrows()]
+        notes = [(color, note) for color, note in notes if note]
+        for place, (color, note) in enumerate(notes):
+            panel.annotate(
+                note,
+                (group[x].median(), 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2 + style.FONT_POINTS * place),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color=color,
+                fontsize=style.FONT_POINTS - 1,
+                fontweight="bold",
+            )
+        stacked = max(stacked, len(notes))
+    return stacked
+
+
+def limit(panel: Axes, points: pd.DataFrame, cut: float, stacked: int) -> None:
+    """Set y for ``points``, all those of the axis, without those below ``cut``, with room for ``stacked`` lines.
+
+    Bars of a point at the edge may leave the panel; they are in the CSV.
+    """
+    low, high = panel.get_ylim()
+    if np.isfinite(cut):
+        shown = 100 * points.loc[(points["n"] > 0) & (points["mean"] >= cut), "mean"]
+        margin = 0.15 * max(shown.max() - shown.min(), 1)
+        low, high = shown.min() - margin, min(shown.max() + margin, 100)
+    panel.set_ylim(low - (high - low) * 0.06 * stacked, high)
+
+
+def foot_handles(points: pd.DataFrame, cuts: Mapping[tuple, float]) -> list[Line2D]:
+    """What the legend says of the foot."""
+    labels = []
+    if any(np.isfinite(cut) for cut in cuts.values()):
+        labels.append("↓m: the mean is m %, below the axis")
+    if points[list(text.PROBLEMS)].to_numpy().any():
+        labels.append("×k: k runs without a result")
+    return [Line2D([], [], linestyle="", label=label) for label in labels]
+
+
+def _note(point: pd.Series, cut: float) -> str:
+    below = f"↓{100 * point['mean']:.0f}" if point["n"] and point["mean"] < cut else ""
+    lacking = point[list(text.PROBLEMS)].sum()
+    return " ".join(part for part in (below, f"×{lacking}" if lacking else "") if part)
+
+
+def legend(figure: Figure, points: pd.DataFrame, looks: Looks, extra: Sequence[Line2D] = ()) -> None:
+    """One legend outside the panels: each series with its numbers of runs, then ``extra`` handles."""
+    handles = [
+        Line2D([], [], color=look.color, marker=look.marker, markeredgecolor="white", markeredgewidth=0.4,
+               linestyle=(0, style.DASHES[distribution]) if style.DASHES[distribution] else "-",
+               label=f"{name} ({seeds(points[points['series'] == name])})")
+        for name, (look, distribution) in looks.items()
+    ]  # fmt: skip
+    handles += extra
+    if (points["n"] > 1).any():
+        handles.append(Line2D([], [], linestyle="", label="bars: 95 % t interval over n seeds"))
+    if not handles:
+        return
+    width, height = figure.get_size_inches()
+    if width < COLUMNS * style.COLUMN_INCHES:
+        figure.set_figheight(max(height, LINE_INCHES * (len(handles) + 1)))
+        place = {"loc": "outside right center"}
+    else:
+        figure.set_figheight(height + LINE_INCHES * (-(-len(handles) // LEGEND_COLUMNS) + 1))
+        place = {"loc": "outside lower center", "ncols": LEGEND_COLUMNS}
+    figure.legend(handles=handles, frameon=False, handlelength=2.6, **place)
+
+
+def seeds(points: pd.DataFrame) -> str:
+    """ "n=3" or "n=2–3, 1 diverged": how many runs the points of a series are means of, and how many are missing."""
+    low, high = points["n"].min(), points["n"].max()
+    counts = f"n={low}" if low == high else f"n={low}–{high}"
+    return ", ".join(part for part in (counts, text.problems(points[list(text.PROBLEMS)].sum())) if part)

@@ -1,0 +1,79 @@
+"""The entry point, as the workflow calls it, with the methods of the suite."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from analysis import readme
+from analysis.build import main
+from sparse_methods.methods import METHODS
+
+
+@pytest.mark.parametrize(
+    ("what", "files"),
+    [
+        ("figures", {f"{name}.{kind}" for name in ("accuracy", "cost") for kind in ("png", "pdf", "csv")}),
+        ("tables", {"main.csv", "main.md", "main.tex"}),
+        ("leaderboard", {"index.html", "leaderboard.csv", "leaderboard.json"}),
+    ],
+)
+def test_each_command_writes_its_files(what: str, files: set[str], study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main([what, "--records", str(study), "--study", "quick", "--out", str(out)]) == 0
+    assert {file.name for file in out.iterdir()} == files
+
+
+def test_runs_restrict_what_is_built(study: Path, tmp_path: Path, factory: SimpleNamespace) -> None:
+    chosen = tmp_path / "runs.txt"
+    chosen.write_text("".join(f"{factory.run('rigl', 0.8, seed).path}\n" for seed in range(3)))
+    out = tmp_path / "out"
+    arguments = ["tables", "--records", str(study), "--runs", str(chosen), "--study", "quick", "--out", str(out)]
+    assert main(arguments) == 0
+    assert list(pd.read_csv(out / "main.csv")["series"]) == [METHODS["rigl"].label]
+
+
+def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) -> None:
+    reference = tmp_path / "reference" / "quick"
+    assert main(["collect", "--records", str(study), "--out", str(reference / "records.jsonl")]) == 0
+    for folder, out in ((study, "a"), (reference, "b")):
+        assert main(["tables", "--records", str(folder), "--study", "quick", "--out", str(tmp_path / out)]) == 0
+    for name in ("main.csv", "main.md", "main.tex"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_readme_names_studies_by_their_folders(study: Path, tmp_path: Path) -> None:
+    text = tmp_path / "README.md"
+    text.write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    arguments = ["readme", "--records", str(study), "--readme", str(text)]
+    assert main(arguments) == 0
+    first = text.read_text()
+    assert "### runs" in first
+    assert main(arguments) == 0
+    assert text.read_text() == first
+
+
+def test_errors_are_short_and_end_with_code_2(
+    study: Path, tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture
+) -> None:
+    broken = study / factory.run("rigl", 0.8, 0).path / "record.json"
+    broken.write_text("{")
+    assert main(["tables", "--records", str(study), "--study", "quick", "--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert str(broken) in message
+    assert len(message.splitlines()) <= 2
+    assert main(["readme", "--records", str(study), "--readme", str(tmp_path / "none.md")]) == 2
+
+
+def test_records_kept_apart_are_announced(
+    study: Path, tmp_path: Path, factory: SimpleNamespace, capsys: pytest.CaptureFixture
+) -> None:
+    file = study / factory.run("rigl", 0.8, 0).path / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"comparability_version": 0}))
+    assert main(["tables", "--records", str(study), "--study", "quick", "--out", str(tmp_path / "out")]) == 0
+    assert "1 records of comparability version 0 are kept apart" in capsys.readouterr().err
+    assert "97.3 ± 1.3 (n=2)" in (tmp_path / "out" / "main.md").read_text()

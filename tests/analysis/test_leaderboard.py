@@ -1,0 +1,144 @@
+"""The leaderboard: all rows, nothing from a record runs as code, nothing comes from the network."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from analysis import references, stats
+from analysis.errors import AnalysisError
+from analysis.leaderboard import page
+from analysis.records import Table, load
+
+
+class Reader(HTMLParser):
+    """Rows of the page's tables as lists of texts; scripts, and addresses that a browser would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.scripts = 0
+        self.loaded: list[str] = []
+        self._inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.scripts += tag == "script"
+        self.loaded += [value for name, value in attrs if name == "src" or (tag == "link" and name == "href")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.rows[-1][-1] += data.strip()
+
+
+@pytest.fixture
+def table(frame: pd.DataFrame) -> Table:
+    return Table(frame, frame[:0])
+
+
+def written(table: Table, folder: Path) -> tuple[str, pd.DataFrame, dict]:
+    html, csv, data = page.write(table, references.load(), "quick", folder)
+    return html.read_text(), pd.read_csv(csv), json.loads(data.read_text())
+
+
+def test_every_cell_is_a_row_under_its_headings(table: Table, tmp_path: Path) -> None:
+    html, csv, data = written(table, tmp_path)
+    headings, *rows = Reader(html).rows
+    assert headings == list(page.COLUMNS.values())
+    assert len(rows) == len(csv) == len(data["rows"]) == len(stats.cells(table.current)) == 9
+    (rigl,) = [row for row in rows if row[0] == "RigL" and row[2] == "80.0 %"]
+    shown = dict(zip(page.COLUMNS, rigl, strict=True))
+    del shown["size"], shown["seconds"]
+    assert " | ".join(shown.values()) == (
+        "RigL | 97.2 ± 0.5 | 80.0 % | mnist | lenet300 | 3 |  | 0.210× | 0.200× | uniform | 1× | sparse-to-sparse | "
+        "gradient, at topology updates | evci2020rigl"
+    )
+    assert {row[6] for row in rows if row[0] == "SNIP"} == {"1 diverged, 1 skipped"}
+
+
+def test_rows_are_best_first_within_a_sparsity(table: Table, tmp_path: Path) -> None:
+    _, csv, _ = written(table, tmp_path)
+    assert list(csv.loc[csv["sparsity"] == 0.8, "series"]) == ["RigL, ERK", "RigL", "Static", "SNIP"]
+
+
+def test_files_hold_the_numbers_of_the_cells(table: Table, tmp_path: Path) -> None:
+    _, csv, data = written(table, tmp_path)
+    assert list(csv) == list(data["rows"][0]) == page.FIELDS
+    cells = stats.cells(table.current).set_index("cell")
+    for row in data["rows"]:
+        assert row["mean"] == cells.loc[row["cell"], "mean"]
+        assert (row["low"] is None) == (row["n"] < 2)
+    assert (data["date"], data["runs"], data["study"]) == ("2026-01-03T10:00:00Z", 27, "quick")
+
+
+def test_nothing_of_a_record_becomes_markup(tmp_path: Path, factory: SimpleNamespace) -> None:
+    evil = '</script><script>alert("x")</script>'
+    run = factory.run("snip", model=f"mine:{evil}", method_options={"scope": evil})
+    record = factory.record(run, status=f"failed: {evil}")
+    harmless = factory.keep(tmp_path / "harmless", factory.record(factory.run("snip")))
+    table = load([factory.keep(tmp_path / "evil", record)], factory.methods)
+    html, _, data = written(table, tmp_path / "out")
+    plain, _, _ = written(load([harmless], factory.methods), tmp_path / "plain")
+    assert Reader(html).scripts == Reader(plain).scripts == 2
+    assert "<script>alert" not in html
+    assert data["rows"][0]["reason"] == evil
+    assert any(evil.replace(" ", "") in text.replace(" ", "") for text in Reader(html).rows[1])
+
+
+def test_the_page_loads_nothing(table: Table, tmp_path: Path) -> None:
+    html, _, _ = written(table, tmp_path)
+    assert Reader(html).loaded == []
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest", html)
+    assert "1911.11134" in html
+
+
+def test_headings_can_be_sorted_by_keyboard(table: Table, tmp_path: Path) -> None:
+    html, _, _ = written(table, tmp_path)
+    headings = re.findall(r'<th scope="col"[^>]* aria-sort="none"><button type="button">', html)
+    assert len(headings) == len(page.COLUMNS)
+
+
+def test_other_versions_are_in_a_table_of_their_own(table: Table, tmp_path: Path) -> None:
+    old = table.current[table.current["method"] == "static"].assign(comparability_version=0)
+    html, csv, _ = written(Table(table.current, old), tmp_path)
+    above, below = html.split("<details>")
+    assert above.count("<tr data-row=") == 9
+    assert "2 rows of another comparability version" in below
+    assert len(Reader(below).rows) == 3
+    assert list(csv["comparability_version"]) == [1] * 9 + [0] * 2
+
+
+def test_no_records_are_said(table: Table, tmp_path: Path) -> None:
+    html, csv, data = written(Table(table.apart, table.apart), tmp_path)
+    assert "No data: no records were found." in html
+    assert csv.empty
+    assert data["rows"] == []
+
+
+def test_a_citation_that_is_missing_is_an_error(tmp_path: Path, factory: SimpleNamespace) -> None:
+    methods = factory.methods | {"rigl": replace(factory.methods["rigl"], citation="nobody2020")}
+    folder = factory.keep(tmp_path, factory.record(factory.run()))
+    with pytest.raises(AnalysisError, match="'nobody2020' is no key"):
+        written(load([folder], methods), tmp_path / "out")
+
+
+def test_the_same_records_give_the_same_files(table: Table, tmp_path: Path) -> None:
+    written(table, tmp_path / "a")
+    written(table, tmp_path / "b")
+    for name in ("index.html", "leaderboard.csv", "leaderboard.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -1,0 +1,162 @@
+"""Loading: what becomes a row, what is set apart, and what is refused with the file's name and a way out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from analysis.errors import AnalysisError
+from analysis.records import COLUMNS, collect, load, read
+from pipeline.record import COMPARABILITY_VERSION, Record
+
+
+def only(folder: Path) -> Path:
+    (file,) = folder.rglob("record.json")
+    return file
+
+
+def edit(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+@pytest.fixture
+def single(tmp_path: Path, factory: SimpleNamespace) -> Path:
+    return factory.keep(tmp_path, factory.record(factory.run("rigl", 0.9, 2), 9712))
+
+
+def test_a_row_says_what_the_record_says(single: Path, factory: SimpleNamespace) -> None:
+    (row,) = load([single], factory.methods).current.to_dict("records")
+    run = factory.run("rigl", 0.9, 2)
+    assert (row["run"], row["cell"], row["seed"]) == (run.path, run.at_seed(0).digest, 2)
+    assert (row["series"], row["family"], row["citation"]) == ("RigL", "sparse-to-sparse", "evci2020rigl")
+    assert row["dense_parts"] == "gradient, at topology updates"
+    assert (row["accuracy"], row["test_correct"], row["test_total"]) == (0.9712, 9712, 10_000)
+    assert (row["status"], row["reason"]) == ("done", "")
+    assert row["rigl_inference_flops"] == 53_200
+    assert row["macs_train_x"] == 0.105
+    assert row["finished"] == "2026-01-03T10:00:00Z"
+
+
+def test_the_columns_are_there_with_no_records(tmp_path: Path, factory: SimpleNamespace) -> None:
+    table = load([tmp_path], factory.methods)
+    assert list(table.current) == list(table.apart) == list(COLUMNS)
+    assert table.current.empty
+
+
+def test_failures_are_rows_with_a_reason(study: Path, factory: SimpleNamespace) -> None:
+    frame = load([study], factory.methods).current
+    failed = frame[frame["status"] != "done"]
+    assert sorted(zip(failed["status"], failed["reason"], strict=True)) == [
+        *[("diverged", "")] * 2,
+        *[("skipped", "an empty layer")] * 2,
+    ]
+    assert failed["accuracy"].isna().all()
+
+
+def test_series_are_baselines_first_then_by_family(frame: pd.DataFrame) -> None:
+    assert list(frame["series"].cat.categories) == ["Dense", "Static", "SNIP", "RigL", "RigL, ERK"]
+
+
+def test_a_method_of_no_file_keeps_its_name(tmp_path: Path, factory: SimpleNamespace) -> None:
+    factory.keep(tmp_path, factory.record(factory.run("mine")))
+    (row,) = load([tmp_path], factory.methods).current.to_dict("records")
+    assert (row["series"], row["family"], row["citation"]) == ("mine", "unknown", "")
+
+
+@pytest.mark.parametrize("text", ["", '{"run": "a', "[1, 2", '{"sparsity": NaN}'])
+def test_a_truncated_record_is_named(single: Path, text: str) -> None:
+    only(single).write_text(text)
+    with pytest.raises(AnalysisError, match=r"record\.json is truncated or not JSON(.|\n)*rigl-bench retry"):
+        read([single])
+
+
+def test_a_record_that_is_not_text_is_named(single: Path) -> None:
+    only(single).write_bytes(b"\xff\xfe")
+    with pytest.raises(AnalysisError, match=r"record\.json is not text"):
+        read([single])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema_version": 99}, "schema version 99, this suite reads 1"),
+        ({"run": "elsewhere/seed0-00000000"}, "says it is run elsewhere"),
+        ({"status": "excellent"}, "one of done, diverged, skipped, failed was due"),
+        ({"status": "diverged"}, "only done, has a result"),
+        ({"flops": {}}, "has the ledgers none, due are macs, rigl"),
+        ({"surprise": 1}, "is not a record: surprise"),
+        ({"config": {}}, "configuration of another kind"),
+        ({"size_bytes": "many"}, "is not a record: size_bytes"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_named(single: Path, changes: dict, message: str) -> None:
+    edit(only(single), **changes)
+    with pytest.raises(AnalysisError, match=message) as caught:
+        read([single])
+    assert str(only(single)) in str(caught.value)
+    assert "rigl-bench retry" in str(caught.value)
+
+
+def test_another_comparability_version_is_apart(study: Path, factory: SimpleNamespace) -> None:
+    file = study / factory.run("rigl", 0.8, 1).path / "record.json"
+    edit(file, comparability_version=COMPARABILITY_VERSION - 1)
+    table = load([study], factory.methods)
+    assert list(table.apart["run"]) == [factory.run("rigl", 0.8, 1).path]
+    assert len(table.current) == 26
+    assert set(table.current["comparability_version"]) == {COMPARABILITY_VERSION}
+
+
+def test_duplicates_are_an_error_that_names_both(single: Path) -> None:
+    collect([single], single / "reference" / "records.jsonl")
+    with pytest.raises(AnalysisError) as caught:
+        read([single])
+    assert str(only(single)) in str(caught.value)
+    assert f"{single / 'reference' / 'records.jsonl'}:1" in str(caught.value)
+
+
+def test_collect_loses_nothing(study: Path, tmp_path: Path) -> None:
+    committed = tmp_path / "reference" / "records.jsonl"
+    assert collect([study], committed) == 27
+    lines = committed.read_text().splitlines()
+    assert lines == sorted(lines, key=lambda line: json.loads(line)["run"])
+    assert json.loads(lines[0]).keys() == {field.name for field in dataclasses.fields(Record)}
+    before, after = read([study]), read([committed.parent])
+    assert [item.record for item in before] == [item.record for item in after]
+    again = tmp_path / "again" / "records.jsonl"
+    collect([committed.parent], again)
+    assert again.read_bytes() == committed.read_bytes()
+
+
+def test_collect_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="no records to collect"):
+        collect([tmp_path], tmp_path / "records.jsonl")
+
+
+def test_a_broken_line_is_named_by_its_number(study: Path, tmp_path: Path) -> None:
+    committed = tmp_path / "reference" / "records.jsonl"
+    collect([study], committed)
+    lines = committed.read_text().splitlines()
+    committed.write_text("\n".join([lines[0], lines[1][:100], *lines[2:]]))
+    with pytest.raises(AnalysisError, match=r"records\.jsonl:2 is truncated"):
+        read([committed.parent])
+
+
+def test_only_the_runs_asked_for(study: Path, factory: SimpleNamespace, tmp_path: Path) -> None:
+    wanted = [factory.run("rigl", 0.8, seed).path for seed in range(3)]
+    (study / factory.run("static", 0.8, 0).path / "record.json").write_text("broken, and another study's")
+    assert [item.record.run for item in read([study], wanted)] == sorted(wanted)
+
+
+def test_a_run_without_a_record_is_an_error(study: Path) -> None:
+    with pytest.raises(AnalysisError, match="1 of 1 runs have no record, the first of them no/such/run"):
+        read([study], ["no/such/run"])
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="nowhere is not a folder"):
+        read([tmp_path / "nowhere"])
