@@ -187,6 +187,9 @@ class Run:
     """The run whose weights or mask this one begins from."""
 
     def __post_init__(self) -> None:
+        # 2 and 2.0 are one run, but JSON, and so the digest, would write them differently.
+        object.__setattr__(self, "sparsity", float(self.sparsity))
+        object.__setattr__(self, "multiplier", float(self.multiplier))
         _require(0 <= self.sparsity < 1, "sparsity", self.sparsity, "within [0, 1)")
         _require(self.multiplier > 0, "multiplier", self.multiplier, "above 0")
         _require(self.seed >= 0, "seed", self.seed, "at least 0")

@@ -81,9 +81,7 @@ def _check(distribution: str, sparsity: float, shapes: Mapping[str, Shape], rule
             raise ValueError(f"unknown layer {name!r}; there are {', '.join(shapes) or 'none'}")
         if rule != "unmasked" and not (isinstance(rule, (int, float)) and 0 <= rule < 1):
             raise ValueError(f"layer {name!r}: rule is {rule!r}, it must be 'unmasked' or a sparsity within [0, 1)")
-    # Under `uniform` nothing is solved for the pool, so explicit sparsities for all layers are a complete answer.
-    sparse_by_rule = any(rule != "unmasked" for rule in rules.values())
-    if len(rules) == len(shapes) and not (distribution == "uniform" and sparse_by_rule):
+    if len(rules) == len(shapes):
         raise ValueError(
             f"no layer is left for the {distribution} distribution: every one of {', '.join(shapes) or 'none'} has a rule"
         )

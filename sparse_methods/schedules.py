@@ -67,7 +67,9 @@ class UpdateSchedule:
         return self.drop_fraction * (1 - (step - self.begin) / self.span) ** self._power
 
     def cubic_sparsity(self, step: int, initial: float, final: float) -> float:
-        """Gradual pruning's target at ``step`` (Zhu & Gupta 2018, in the form of design 6.9). Needs a span."""
+        """Gradual pruning's target at ``step`` (Zhu & Gupta 2018): reached exactly at ``end``. Needs an end after begin."""
+        if self.end == "never":
+            raise ValueError("gradual pruning needs an end at which its target is reached, it is 'never'")
         if self.span == 0:
             raise ValueError(f"gradual pruning needs begin < end, both are {self.begin}")
         progress = min(max((step - self.begin) / self.span, 0.0), 1.0)
@@ -80,9 +82,10 @@ class UpdateSchedule:
     def _power(self) -> float | None:
         kind, _, power = self.decay.partition(":")
         try:
-            return float(power) if kind == "inverse_power" else None
+            exponent = float(power)
         except ValueError:
             return None
+        return exponent if kind == "inverse_power" and 0 < exponent < math.inf else None
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:

@@ -65,14 +65,17 @@ def sparsify(
             scheduler.step()
 
     ``method`` is a name of ``sparse_methods.methods.METHODS`` or a ``Method`` with options. ``masks`` (layer to tensor of
-    zeros and ones) brings masks of your own: layers it does not name stay unmasked. ``layers`` fixes single layers:
-    "unmasked", or an explicit sparsity. ``end`` is included; None is three quarters of ``total_steps``; "never" is no end.
-    The same ``seed`` gives every method the same random masks. Raises ValueError for unknown names and values out of
-    range, TypeError for an optimizer whose state is not known.
+    zeros and ones) brings masks of your own, which then decide alone: layers they do not name stay unmasked, and sparsity,
+    distribution and layers are not used. ``layers`` fixes single layers: "unmasked", or an explicit sparsity. ``end`` is
+    included; None is three quarters of ``total_steps``; "never" is no end. The same ``seed`` gives every method the same
+    random masks. Raises ValueError for unknown names and values out of range, TypeError for an optimizer whose state is not
+    known.
     """
     chosen = methods.make(method) if isinstance(method, str) else method
     schedule = UpdateSchedule(total_steps, update_every, begin, end, drop_fraction, decay)
     sparse = Sparsifier(model, optimizer, chosen, schedule, seed)
+    if masks is not None and chosen.starts == "unmasked":
+        raise ValueError(f"method {chosen.name!r} trains without masks and cannot take any")
     if masks is not None:
         sparse.set_masks(masks)
     elif chosen.starts != "unmasked":
@@ -120,6 +123,8 @@ class Sparsifier:
         self.nonzeros: dict[str, int] = {}
         """Active weights of each masked layer; a new mapping whenever masks change."""
         self._weights = maskable_weights(model)
+        if not self._weights:
+            raise ValueError("the model has no weights to mask: no linear, convolutional or recurrent module")
         self._layers: dict[str, Layer] = {}
         self._multipliers: dict[str, Tensor] = {}
         self._growth = torch.Generator().manual_seed(_derive(seed, "growth", method.name))
@@ -215,17 +220,23 @@ class Sparsifier:
         if update_due and self.method.updates == "instead_of_step":
             self._update_topology()
             return False
-        if self.needs_dense_gradient:
-            for layer in self._layers.values():
-                self.method.observe(layer)
+        dense_gradients = self._observe_dense_gradients(keep=update_due) if self.needs_dense_gradient else {}
         self._mask_gradients()
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
         self.optimizer.step()
         self.steps += 1
         if update_due:
+            for name, gradient in dense_gradients.items():
+                self._layers[name].weight.grad = gradient
             self._update_topology()
         return True
+
+    def _observe_dense_gradients(self, keep: bool) -> dict[str, Tensor]:
+        """Show the method every dense gradient; keep copies for an update that follows the step, which masks them."""
+        for layer in self._layers.values():
+            self.method.observe(layer)
+        return {name: layer.gradient.clone() for name, layer in self._layers.items()} if keep else {}
 
     def _mask_gradients(self) -> None:
         gradients = [layer.gradient for layer in self._layers.values()]
@@ -234,23 +245,28 @@ class Sparsifier:
 
     @torch.no_grad()
     def _update_topology(self) -> None:
-        """Prune to the sparsity of this step, then drop and grow, layer by layer, by exact counts."""
-        step = self.steps
-        fraction = self.method.drop_fraction(step, self.schedule)
-        for layer in self._layers.values():
-            drop_score = _checked(self.method.drop_score(layer), layer)
-            sparsity = self.method.sparsity_at(step, layer.sparsity, self.schedule)
-            allowed = layer.mask.numel() - topology.zero_count(sparsity, layer.mask.numel())
-            active = int(layer.mask.sum())
-            if allowed < active:
-                layer.mask, active = topology.largest(drop_score, allowed, among=layer.mask), allowed
-            count = topology.drop_count(active, fraction)
-            if count > 0:
-                grow_score = _checked(self.method.grow_score(layer), layer)
-                layer.mask = topology.drop_and_grow(layer.mask, drop_score, grow_score, count)
+        """One topology update of all layers at this step, or of none: a score that is NaN changes no mask."""
+        fraction = self.method.drop_fraction(self.steps, self.schedule)
+        masks = {name: self._updated_mask(layer, fraction) for name, layer in self._layers.items()}
+        for name, layer in self._layers.items():
+            layer.mask = masks[name]
         self._apply_masks()
-        self.last_update = step
+        self.last_update = self.steps
         self.updates += 1
+
+    def _updated_mask(self, layer: Layer, fraction: float) -> Tensor:
+        """Prune to the sparsity of this step, then drop and grow, by exact counts."""
+        mask, active, weights = layer.mask, int(layer.mask.sum()), layer.mask.numel()
+        drop_score = _checked(self.method.drop_score(layer), layer)
+        sparsity = self.method.sparsity_at(self.steps, layer.sparsity, self.schedule)
+        allowed = weights - topology.zero_count(sparsity, weights)
+        if allowed < active:
+            mask, active = topology.largest(drop_score, allowed, among=mask), allowed
+        count = topology.drop_count(active, fraction)
+        if count == 0:
+            return mask
+        grow_score = _checked(self.method.grow_score(layer), layer)
+        return topology.drop_and_grow(mask, drop_score, grow_score, count)
 
     @torch.no_grad()
     def _choose_first_masks(self) -> None:

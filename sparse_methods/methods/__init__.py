@@ -19,7 +19,7 @@ def _discover() -> dict[str, type[Method]]:
             for value in vars(module).values()
             if isinstance(value, type) and issubclass(value, Method) and value.__module__ == module.__name__
         ]
-        if len(own) != 1 or own[0].name != module_info.name:
+        if len(own) != 1 or getattr(own[0], "name", None) != module_info.name:
             names = ", ".join(getattr(cls, "name", cls.__name__) for cls in own) or "none"
             raise ImportError(
                 f"{module.__file__} must define exactly one method, named {module_info.name!r}; it defines {names}"
