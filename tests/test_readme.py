@@ -1,0 +1,36 @@
+"""The README's numbers are those of the committed records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from analysis import readme, records
+from sparse_methods.methods import METHODS
+
+ROOT = Path(__file__).parent.parent
+STUDIES = ("mnist", "mnist-1x", "quick")
+
+
+def test_block_equals_what_the_records_give() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    studies = [(name, records.load([ROOT / "results/reference" / name], METHODS).current) for name in STUDIES]
+    assert readme.replaced(text, readme.block(studies)) == text, "run `make readme`"
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_reference_records_are_whole() -> None:
+    """Every reference study holds each run that its file asks for, done, and of this comparability version."""
+    from pipeline.study import load_study
+
+    for name in STUDIES:
+        table = records.load([ROOT / "results/reference" / name], METHODS)
+        assert table.apart.empty
+        assert set(table.current["run"]) == {run.path for run in load_study(name).runs}
+        assert set(table.current["status"]) <= {"done", "diverged"}
