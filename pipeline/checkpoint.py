@@ -28,12 +28,17 @@ class CheckpointError(Exception):
 def save(folder: Path, step: int, state: Any, config_digest: str) -> None:
     """Write ``folder/<step>`` and remove older checkpoints. Raises OSError where the disk refuses."""
     tensors: dict[str, torch.Tensor] = {}
-    plain = _split(state, "", tensors)
+    plain = _split(state, tensors)
     final, draft = folder / f"{step:010d}", folder / f".draft-{step:010d}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     save_file(tensors, draft / TENSORS)
-    head = {"config_digest": config_digest, "tensors_sha256": _sha256(draft / TENSORS), "state": plain}
+    head = {
+        "config_digest": config_digest,
+        "tensors_sha256": _sha256(draft / TENSORS),
+        "state_sha256": _digest(plain),
+        "state": plain,
+    }
     (draft / STATE).write_text(json.dumps(head))
     for path in (draft / TENSORS, draft / STATE, draft):
         _sync(path)
@@ -42,7 +47,7 @@ def save(folder: Path, step: int, state: Any, config_digest: str) -> None:
     draft.rename(final)
     _sync(folder)
     for other in folder.iterdir():
-        if other != final:
+        if other != final and other.is_dir():
             shutil.rmtree(other)
 
 
@@ -51,7 +56,7 @@ def load(folder: Path, config_digest: str) -> Any | None:
 
     Raises CheckpointError for one that is corrupt, truncated or of another configuration.
     """
-    whole = sorted(path for path in folder.glob("*") if not path.name.startswith(".")) if folder.is_dir() else []
+    whole = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
     if not whole:
         return None
     newest = whole[-1]
@@ -60,7 +65,9 @@ def load(folder: Path, config_digest: str) -> Any | None:
         digest, expected, plain = head["config_digest"], head["tensors_sha256"], head["state"]
         if _sha256(newest / TENSORS) != expected:
             raise ValueError("its tensors do not match their SHA-256")
-        tensors = load_file(newest / TENSORS)
+        if _digest(plain) != head["state_sha256"]:
+            raise ValueError("its state does not match its SHA-256")
+        state = _join(plain, load_file(newest / TENSORS))
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(
             f"checkpoint {newest} is corrupt or truncated ({error}); delete {folder} to train this run from its start"
@@ -70,18 +77,20 @@ def load(folder: Path, config_digest: str) -> Any | None:
             f"checkpoint {newest} belongs to another configuration ({digest}, this is {config_digest}); "
             f"delete {folder} to train this run from its start"
         )
-    return _join(plain, tensors)
+    return state
 
 
-def _split(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+def _split(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """The value with every tensor replaced by a reference into ``tensors``; dictionary keys keep their type."""
     if isinstance(value, torch.Tensor):
+        # Numbered, because keys such as 1 and "1", or "a/b" and "b" in "a", make equal paths.
+        name = str(len(tensors))
         tensors[name] = value.detach().to("cpu", copy=True).contiguous()
         return {"tensor": name}
     if isinstance(value, dict):
-        return {"items": [[key, _split(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
+        return {"items": [[key, _split(item, tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {"list": [_split(item, f"{name}/{index}", tensors) for index, item in enumerate(value)]}
+        return {"list": [_split(item, tensors) for item in value]}
     return {"value": value}
 
 
@@ -98,6 +107,10 @@ def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
 def _sha256(path: Path) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _digest(plain: Any) -> str:
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def _sync(path: Path) -> None:

@@ -30,7 +30,8 @@ from sparse_methods.distributions import DISTRIBUTIONS
 from sparse_methods.methods import METHODS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-out = Console()
+# Piped output is not cut to the 80 columns that a terminal would have by default.
+out = Console(width=None if sys.stdout.isatty() else 200)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or the path of a .yaml file.")]
 Results = Annotated[Path, typer.Option(help="Folder of runs, caches and everything made from them.")]
@@ -57,7 +58,11 @@ def run(
 
     torch.set_num_threads(threads)
     chosen = load_study(study)
-    wanted = [r for r in chosen.runs if not only or any(text in r.path for text in only)]
+    asked = {r.path for r in chosen.runs if not only or any(text in r.path for text in only)}
+    for r in reversed(chosen.runs):  # parents come before their children
+        if r.start_from and r.path in asked:
+            asked.add(r.start_from.run.path)
+    wanted = [r for r in chosen.runs if r.path in asked]
     if not wanted:
         raise UserError(f"no run of {chosen.name} matches {', '.join(only or [])}; see `rigl-bench runs {study}`")
     specs = _resolve_all(wanted, results, data_root)
@@ -232,13 +237,15 @@ def _spec_of(
     shape, known_classes = _input_shape(model, input)
     rest = {"batch_size": 1, "learning_rate": {"peak": 0.1}}
     asked = parse_run(
-        {"model": model, "dataset": "digits", "protocol": {"steps": 1, **rest, **(protocol or {})}, **fields}
+        {"model": model, "dataset": "digits", "protocol": {"steps": 32_000, **rest, **(protocol or {})}, **fields}
     )
     return resolve(asked, shape, classes or known_classes)
 
 
 def _input_shape(model: str, input: str | None) -> tuple[tuple[int, ...], int]:
     """Shape of one sample and number of classes: as given, else those of the data set that the model is meant for."""
+    # A name that does not exist is told before its input is asked for.
+    models.layer_rules(model, "default", "uniform", 0.0)
     usual = models.usual_dataset(model)
     known = sources.known_shape(usual) if usual else None
     if input is None:
@@ -247,8 +254,10 @@ def _input_shape(model: str, input: str | None) -> tuple[tuple[int, ...], int]:
         return known
     try:
         shape = tuple(int(size) for size in input.split(","))
+        if min(shape) < 1:
+            raise ValueError
     except ValueError as error:
-        raise UserError(f"--input is {input!r}, it must be sizes such as 3,224,224") from error
+        raise UserError(f"--input is {input!r}, it must be sizes of at least 1, such as 3,224,224") from error
     return shape, known[1] if known else 10
 
 

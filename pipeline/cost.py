@@ -11,6 +11,7 @@ integer. Normalisation, pooling and softmax are left out of both, as in the pape
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sparse_methods.sparsifier import maskable_weights
 from sparse_methods.topology import zero_count
 
 CONVENTIONS = ("macs", "rigl")
+OPERATORS = ("conv", "linear", "addmm", "matmul")
 
 
 @dataclass(frozen=True)
@@ -88,20 +90,20 @@ def trace(model: nn.Module, input_shape: Sequence[int]) -> NetworkCost:
     # Imported here: the training process uses this module on machines that have no fvcore.
     from fvcore.nn import FlopCountAnalysis
 
-    was_training = model.training
-    model.eval()
     with torch.no_grad():
-        analysis = FlopCountAnalysis(model, torch.zeros(1, *input_shape))
+        analysis = FlopCountAnalysis(copy.deepcopy(model).eval(), torch.zeros(1, *input_shape))
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         counted = analysis.by_module_and_operator()
-    model.train(was_training)
     layers = []
+    modules = dict(model.named_modules())
     for name, weight in maskable_weights(model).items():
-        module = "" if name == "weight" else name
-        macs = sum(int(counted.get(module, {}).get(operator, 0)) for operator in ("conv", "linear", "addmm", "matmul"))
+        # A weight may serve several modules; each of them is counted under its own name.
+        users = [path for path, module in modules.items() if getattr(module, "weight", None) is weight]
+        macs = sum(int(counted[path].get(operator, 0)) for path in users for operator in OPERATORS)
         positions, remainder = divmod(macs, weight.numel())
-        if positions == 0 or remainder:
-            kind = type(model.get_submodule(module)).__name__ if module in counted else "unused"
+        transposed = any(getattr(modules[path], "transposed", False) for path in users)
+        if positions == 0 or remainder or transposed:
+            kind = type(modules[users[0]]).__name__ if users else "recurrent"
             raise ValueError(f"the cost of layer {name!r} ({kind}) is not known: fvcore counted {macs} multiply-adds")
         layers.append(LayerCost(name, tuple(weight.shape), positions))
     return NetworkCost(tuple(layers))

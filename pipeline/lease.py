@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,9 @@ def visible_gpus() -> list[str]:
     """GPUs that this process may use, asked without touching CUDA: by CUDA_VISIBLE_DEVICES, else by device files."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [name for name in named.split(",") if name.strip()]
+        # As CUDA reads it: what follows a name that is no device does not count, and -1 is the usual way to say none.
+        names = (name.strip() for name in named.split(","))
+        return list(itertools.takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), names))
     return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -34,6 +37,8 @@ def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = 0.2) -
     Steps aside under Slurm, which hands out devices itself (their numbers are relative to the job, so that all jobs would
     take the same lock). Must be entered before CUDA is initialised. The slot is freed when the process ends, however.
     """
+    if slots_per_gpu < 1:
+        raise ValueError(f"a GPU has {slots_per_gpu} slots, it must have at least 1")
     gpus = visible_gpus()
     if not gpus or "SLURM_JOB_ID" in os.environ:
         yield None

@@ -123,7 +123,7 @@ def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
             network = _trace(run, input_shape, classes, method, parameters)
         except ValueError as error:
             skip = str(error)
-    return Spec(
+    spec = Spec(
         run=run,
         skip=skip,
         input_shape=tuple(input_shape),
@@ -133,6 +133,15 @@ def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
         network=network,
         dense_inference_flops={convention: dense_cost.inference_flops(convention) for convention in CONVENTIONS},
     )
+    try:
+        schedule = spec.schedule()
+        if method.updates != "never":
+            # As the engine does before its first step, so that no run is trained on a schedule it cannot follow.
+            method.drop_fraction(schedule.begin, schedule)
+            method.sparsity_at(schedule.begin, 0.0, schedule)
+    except ValueError as error:
+        raise ValueError(f"{run.path}: {error}") from error
+    return spec
 
 
 def write_plan(path: Path, jobs: Mapping[str, list[Spec]]) -> None:

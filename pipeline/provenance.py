@@ -9,6 +9,7 @@ import io
 import platform
 import subprocess
 import tokenize
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from sparse_methods import distributions, methods, optimizer_state, schedules, s
 from sparse_methods import method as contract
 
 ENGINE = (contract, distributions, optimizer_state, schedules, sparsifier, topology)
-IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
+STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
+# Since Python 3.12 an f-string is many tokens; names that 3.11 does not have.
+FSTRING_START, FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 
 
 @functools.cache
@@ -53,17 +57,33 @@ def tokens_digest(source: str) -> str:
     """SHA-256 of Python source without its comments, docstrings and layout."""
     digest = hashlib.sha256()
     at_statement_start = True
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
-            at_statement_start = True
-        if token.type in IGNORED_TOKENS or (token.type == tokenize.STRING and at_statement_start):
-            # Block structure matters where layout does not: an indented line must not equal an unindented one.
-            if token.type in (tokenize.INDENT, tokenize.DEDENT):
-                digest.update(tokenize.tok_name[token.type].encode())
+    for kind, text in _tokens(source):
+        if kind in IGNORED_TOKENS or (at_statement_start and kind in (tokenize.STRING, tokenize.NEWLINE)):
             continue
-        at_statement_start = False
-        digest.update(f"{token.string}\0".encode())
+        # Blocks and the ends of statements matter where layout does not: `a` and `(b)` below it are not `a(b)`.
+        at_statement_start = kind in STRUCTURE
+        digest.update(f"{tokenize.tok_name[kind] if kind in STRUCTURE else text}\0".encode())
     return digest.hexdigest()
+
+
+def _tokens(source: str) -> Iterator[tuple[int, str]]:
+    """Kinds and texts of tokens, every f-string a single one, so that all versions of Python agree."""
+    lines = source.splitlines(keepends=True)
+    depth, start = 0, (0, 0)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == FSTRING_START:
+            start = start if depth else token.start
+            depth += 1
+        elif token.type == FSTRING_END:
+            depth -= 1
+            if depth == 0:
+                (first, left), (last, right) = start, token.end
+                inside = lines[first - 1 : last]
+                inside[-1] = inside[-1][:right]
+                inside[0] = inside[0][left:]
+                yield tokenize.NAME, "".join(inside)
+        elif depth == 0:
+            yield token.type, token.string
 
 
 def provenance(method: str, device: torch.device, deterministic: bool) -> Provenance:

@@ -1,6 +1,7 @@
 """What one run leaves: a record, written once, last and by rename.
 
-Standard library only (see ``pipeline.run``). ``pipeline.schemas`` validates records and exports their JSON schema.
+Standard library only (see ``pipeline.run``). ``analysis.records`` validates records, ``pipeline.schema_export`` exports
+their JSON schema.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one run is: its fields, their defaults, and the identity they give it.
 
 Standard library only, because the training process reads runs on machines where nothing but torch is installed;
-``pipeline.study`` validates the same classes with pydantic and exports their JSON schema.
+``pipeline.study`` validates the same classes with pydantic, ``pipeline.schema_export`` exports their JSON schema.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+DECAYS = r"cosine|constant|inverse_power:\d+(\.\d+)?"
 PYDANTIC = {"extra": "forbid", "use_attribute_docstrings": True}
 
 
@@ -44,10 +46,11 @@ class Optimizer:
     """L2 coefficient on kernels."""
 
     def __post_init__(self) -> None:
+        _whole_numbers_to_floats(self)
         _require(0 <= self.momentum < 1, "momentum", self.momentum, "within [0, 1)")
         _require(0 <= self.beta1 < 1, "beta1", self.beta1, "within [0, 1)")
         _require(0 <= self.beta2 < 1, "beta2", self.beta2, "within [0, 1)")
-        _require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "at least 0")
+        _require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "at least 0 and finite")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class LearningRate:
     """What a milestone multiplies the rate by."""
 
     def __post_init__(self) -> None:
-        _require(self.peak > 0, "peak", self.peak, "above 0")
+        _whole_numbers_to_floats(self)
+        _require(0 < self.peak < math.inf, "peak", self.peak, "above 0 and finite")
         _require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "at least 0")
         _require(0 < self.factor <= 1, "factor", self.factor, "within (0, 1]")
         ordered = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
@@ -99,11 +103,14 @@ class Topology:
     """How the drop fraction decays: cosine, constant, or inverse_power:K."""
 
     def __post_init__(self) -> None:
+        _whole_numbers_to_floats(self)
         _require(self.update_every >= 1, "update_every", self.update_every, "at least 1")
         _require(self.begin >= 0, "begin", self.begin, "at least 0")
         _require(0 <= self.drop_fraction <= 1, "drop_fraction", self.drop_fraction, "within [0, 1]")
         if isinstance(self.end, int):
             _require(self.end >= self.begin, "end", self.end, f"at least begin ({self.begin})")
+        known = re.fullmatch(DECAYS, self.decay) is not None
+        _require(known, "decay", self.decay, "one of cosine, constant, inverse_power:K with a number K")
 
 
 @dataclass(frozen=True)
@@ -134,10 +141,12 @@ class Protocol:
     """On CUDA: deterministic kernels only. A CPU run is bit-reproducible either way."""
 
     def __post_init__(self) -> None:
+        _whole_numbers_to_floats(self)
         _require(self.steps >= 1, "steps", self.steps, "at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         _require(0 <= self.label_smoothing < 1, "label_smoothing", self.label_smoothing, "within [0, 1)")
-        _require(self.clip_norm is None or self.clip_norm > 0, "clip_norm", self.clip_norm, "above 0")
+        limited = self.clip_norm is None or 0 < self.clip_norm < math.inf
+        _require(limited, "clip_norm", self.clip_norm, "above 0 and finite")
         _require(self.evaluations >= 1, "evaluations", self.evaluations, "at least 1")
 
 
@@ -187,11 +196,11 @@ class Run:
     """The run whose weights or mask this one begins from."""
 
     def __post_init__(self) -> None:
-        # 2 and 2.0 are one run, but JSON, and so the digest, would write them differently.
-        object.__setattr__(self, "sparsity", float(self.sparsity))
-        object.__setattr__(self, "multiplier", float(self.multiplier))
+        _whole_numbers_to_floats(self)
         _require(0 <= self.sparsity < 1, "sparsity", self.sparsity, "within [0, 1)")
-        _require(self.multiplier > 0, "multiplier", self.multiplier, "above 0")
+        _require(0 < self.multiplier < math.inf, "multiplier", self.multiplier, "above 0 and finite")
+        enough = f"enough for a step of the protocol's {self.protocol.steps}"
+        _require(self.steps >= 1, "multiplier", self.multiplier, enough)
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
 
     @property
@@ -238,6 +247,8 @@ def non_defaults(value: Any) -> Any:
 
     A field that is added later with a default that means "as before" thus changes no digest.
     """
+    if isinstance(value, dict):
+        return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
     if not dataclasses.is_dataclass(value):
         return list(value) if isinstance(value, tuple) else value
     kept = {}
@@ -258,8 +269,16 @@ def run_from_dict(data: dict[str, Any]) -> Run:
     protocol["optimizer"] = Optimizer(**protocol.get("optimizer", {}))
     protocol["topology"] = Topology(**protocol.get("topology", {}))
     origin = data.get("start_from")
-    start = StartFrom(run=run_from_dict(origin["run"]), take=origin.get("take", "both")) if origin else None
+    start = StartFrom(**{**origin, "run": run_from_dict(origin["run"])}) if origin else None
     return Run(**{**data, "protocol": Protocol(**protocol), "start_from": start})
+
+
+def _whole_numbers_to_floats(value: Any) -> None:
+    """2 and 2.0 are one run, but JSON, and so the digest, would write them differently."""
+    for f in dataclasses.fields(value):
+        current = getattr(value, f.name)
+        if f.type in ("float", "float | None") and isinstance(current, int):
+            object.__setattr__(value, f.name, float(current))
 
 
 def _safe(name: str) -> str:

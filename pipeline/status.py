@@ -64,7 +64,9 @@ def clear_failed(study: Study, results: Path, kinds: Sequence[str]) -> list[str]
     cleared = []
     for run in study.runs:
         folder = results / "runs" / run.path
-        if _read(folder)[0].partition(":")[0] in kinds:
+        # The workflow removes the declared record of a job that failed; what is kept aside would put it back.
+        name = RECORD if (folder / RECORD).exists() else KEPT
+        if _read(folder, name)[0].partition(":")[0] in kinds:
             for name in (RECORD, KEPT):
                 (folder / name).unlink(missing_ok=True)
             for log in (folder / ATTEMPTS).glob("*.log"):
@@ -73,14 +75,15 @@ def clear_failed(study: Study, results: Path, kinds: Sequence[str]) -> list[str]
     return cleared
 
 
-def _read(folder: Path) -> tuple[str, float | None]:
-    path = folder / RECORD
+def _read(folder: Path, name: str = RECORD) -> tuple[str, float | None]:
+    path = folder / name
     if not path.exists():
         return ("started" if (folder / CHECKPOINTS).exists() else "left"), None
     try:
         record = json.loads(path.read_text())
         timing = record["timing"]
-        seconds = timing and sum(timing[f"{part}_seconds"] for part in ("train", "evaluation", "checkpoint"))
+        parts = ("train", "evaluation", "checkpoint")
+        seconds = None if timing is None else sum(timing[f"{part}_seconds"] for part in parts)
         return record["status"], seconds
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is corrupt ({error}); delete {folder} and run again") from error

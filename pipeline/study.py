@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +141,7 @@ class _Merged:
 
     @classmethod
     def of(cls, path: Path, below: tuple[Path, ...]) -> _Merged:
-        if path in below:
+        if path.resolve() in {other.resolve() for other in below}:
             raise StudyError(f"{path}: extends itself: {' -> '.join(map(str, (*below, path)))}")
         data, lines = read(path)
         try:
@@ -190,15 +191,23 @@ def _runs(merged: _Merged) -> Iterator[Run]:
     for key, where in merged.only.where.items():
         if key not in names:
             raise StudyError(f"{where}: only: unknown field {key!r}; there are {', '.join(sorted(names))}")
+    unseen = {(key, repr(value)) for key, values in merged.only.fields.items() for value in values}
     for row in merged.grid:
         where = {**merged.base.where, **row.where}
+        for key, value in row.fields.items():
+            if value == []:
+                raise StudyError(f"{row.where[key]}: {key}: an empty list asks for no run")
         alternatives = [value if isinstance(value, list) else [value] for value in row.fields.values()]
         for chosen in itertools.product(*alternatives):
             fields = _nest({**merged.base.fields, **dict(zip(row.fields, chosen, strict=True))})
             for seed in range(merged.seeds or 1):
                 run = _checked_run({"seed": seed, **fields}, where)
+                for key, values in merged.only.fields.items():
+                    unseen -= {(key, repr(value)) for value in values if getattr(run, key) == value}
                 if all(getattr(run, key) in values for key, values in merged.only.fields.items()):
                     yield from _with_parents(run)
+    for key, value in sorted(unseen):
+        raise StudyError(f"{merged.only.where[key]}: only: no run has {key} {value}")
 
 
 def _with_parents(run: Run) -> Iterator[Run]:
@@ -210,16 +219,27 @@ def _with_parents(run: Run) -> Iterator[Run]:
 def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
     """Validate types by pydantic and names by asking who knows them, then drop what the method gives no meaning to."""
     origin = fields.get("start_from")
-    if isinstance(origin, Mapping) and "run" not in origin:
-        overrides = {key: value for key, value in origin.items() if key != "take"}
-        inherited = {key: value for key, value in fields.items() if key != "start_from"}
-        parent = _checked_run(_nest({**_flatten(inherited), **_flatten(overrides)}), where)
+    if isinstance(origin, Mapping):
+        if isinstance(origin.get("run"), Mapping):
+            overrides, inherited = origin["run"], {}
+        else:
+            overrides = {key: value for key, value in origin.items() if key != "take"}
+            inherited = {key: value for key, value in fields.items() if key != "start_from"}
+        start = where.get("start_from") or next((p for k, p in where.items() if k.startswith("start_from.")), None)
+        there = dict.fromkeys(_flatten(overrides), start) if start else {}
+        parent = _checked_run(_nest({**_flatten(inherited), **_flatten(overrides)}), {**where, **there})
         fields = {**fields, "start_from": {"run": parent, "take": origin.get("take", "both")}}
     try:
         run = RUN.validate_python(fields)
     except ValidationError as error:
         raise StudyError("\n".join(_describe_run(e, where) for e in error.errors())) from error
-    for field, check in (("model", _check_model), ("dataset", _check_dataset)):
+    for option, value in run.model_options.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            message = f"is {value!r}; options are numbers, words, lists and mappings"
+            raise StudyError(_at(f"model_options.{option}", where, message)) from error
+    for field, check in (("model", _check_model), ("layout", _check_layout), ("dataset", _check_dataset)):
         try:
             check(run)
         except ValueError as error:
@@ -230,6 +250,10 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
 
 
 def _check_model(run: Run) -> None:
+    models.layer_rules(run.model, "default", run.distribution, run.sparsity)
+
+
+def _check_layout(run: Run) -> None:
     models.layer_rules(run.model, run.layout, run.distribution, run.sparsity)
 
 
@@ -242,15 +266,20 @@ def _check_dataset(run: Run) -> None:
 
 def _checked_options(run: Run, where: Mapping[str, str]) -> dict[str, Any]:
     """The method's options that differ from their defaults, so that stating a default does not make another run."""
+    if run.method not in methods.METHODS:
+        known = ", ".join(methods.METHODS)
+        raise StudyError(_at("method", where, f"unknown method {run.method!r}; there are {known}"))
+    known = [f.name for f in dataclasses.fields(methods.METHODS[run.method])]
+    for option in run.method_options:
+        if option not in known:
+            message = f"method {run.method!r} has no option {option!r}; it has {', '.join(known) or 'none'}"
+            raise StudyError(_at(f"method_options.{option}", where, message))
     try:
-        methods.make(run.method, run.method_options)
         method = TypeAdapter(methods.METHODS[run.method]).validate_python(run.method_options)
     except ValidationError as error:
         raise StudyError(
             "\n".join(_describe_run({**e, "loc": ("method_options", *e["loc"])}, where) for e in error.errors())
         ) from error
-    except ValueError as error:
-        raise StudyError(_at("method", where, str(error))) from error
     return {f.name: getattr(method, f.name) for f in dataclasses.fields(method) if getattr(method, f.name) != f.default}
 
 
@@ -273,13 +302,14 @@ def _flatten(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in flat.items():
-        *parents, last = name.split(".")
+        # A layer's name has dots of its own.
+        *parents, last = name.split(".", 1) if name.startswith("layers.") else name.split(".")
         inner = nested
         for parent in parents:
             inner = inner.setdefault(parent, {})
             if not isinstance(inner, dict):
                 raise StudyError(f"{name}: {parent!r} is given both as a value and as a mapping")
-        inner[last] = value
+        inner[last] = dict(value) if isinstance(value, Mapping) else value
     return nested
 
 

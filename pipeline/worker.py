@@ -8,6 +8,7 @@ below its folder besides ``record.json`` is not declared to the workflow and so 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -249,7 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--progress-fd", type=int, default=1, help="file descriptor for progress lines")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    with gpu_lease(options.results / "leases", options.gpu_slots):
+    # A run that asks for the CPU, or for a device by its number, must not wait for a slot or lose sight of that device.
+    leased = options.device in ("auto", "cuda")
+    with gpu_lease(options.results / "leases", options.gpu_slots) if leased else contextlib.nullcontext():
         try:
             jobs = read_plan(options.plan)
             if options.job not in jobs:

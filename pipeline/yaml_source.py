@@ -43,8 +43,10 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
 def _walk(path: Path, node: yaml.Node, key: Key, lines: Lines) -> None:
     if isinstance(node, yaml.MappingNode):
         for key_node, value_node in node.value:
-            inner = (*key, key_node.value)
             line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise StudyError(f"{path}:{line}: a key must be a word, this is a {key_node.id}")
+            inner = (*key, key_node.value)
             if inner in lines:
                 raise StudyError(f"{path}:{line}: {key_node.value}: given twice, first on line {lines[inner]}")
             lines[inner] = line

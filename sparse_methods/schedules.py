@@ -70,6 +70,10 @@ class UpdateSchedule:
         """Gradual pruning's target at ``step`` (Zhu & Gupta 2018): reached exactly at ``end``. Needs an end after begin."""
         if self.end == "never":
             raise ValueError("gradual pruning needs an end at which its target is reached, it is 'never'")
+        if self.end > self.total_steps:
+            raise ValueError(
+                f"gradual pruning would reach its target at step {self.end}, the run ends at {self.total_steps}"
+            )
         if self.span == 0:
             raise ValueError(f"gradual pruning needs begin < end, both are {self.begin}")
         progress = min(max((step - self.begin) / self.span, 0.0), 1.0)

@@ -38,13 +38,13 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any)
 
     Raises:
         ValueError: for a name that does not exist, an option that the factory does not take, or a value out of range.
-        TypeError: when the user's factory returns something that is not a torch module.
+        ValueError: when the user's factory returns something that is not a torch module.
     """
     factory, _ = _find(name)
     _check_options(name, factory, options)
     model = factory(input_shape=tuple(input_shape), classes=classes, **options)
     if not isinstance(model, nn.Module):
-        raise TypeError(
+        raise ValueError(
             f"model {name!r}: the factory returned {type(model).__name__}, it must return a torch.nn.Module"
         )
     return model

@@ -31,6 +31,7 @@ class SmallDense(Method):
         while high - low > 1e-4:
             width = (low + high) / 2
             low, high = (width, high) if _parameters(factory, width) <= parameters else (low, width)
+        low = low or high  # the narrowest network, at a width that is one
         if _parameters(factory, low) > parameters:
             raise ValueError(
                 f"no width gives at most {parameters} parameters: the narrowest network has {_parameters(factory, low)}"

@@ -51,7 +51,9 @@ def make_bench(tmp_path: Path, digits_cache: Path) -> Callable[..., Bench]:
 def make_spec() -> Callable[..., Spec]:
     """A run on digits: method, sparsity and any other field; dotted protocol keys replace single values."""
 
-    def make(method: str = "rigl", sparsity: float = 0.9, protocol: dict[str, Any] | None = None, **fields: Any) -> Spec:
+    def make(
+        method: str = "rigl", sparsity: float = 0.9, protocol: dict[str, Any] | None = None, **fields: Any
+    ) -> Spec:
         merged = {**PROTOCOL, **(protocol or {})}
         run = {"model": "lenet300", "dataset": "digits", "method": method, "sparsity": sparsity, "protocol": merged}
         return resolve(parse_run({**run, **fields}), (1, 8, 8), 10)

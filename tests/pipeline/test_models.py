@@ -280,7 +280,7 @@ def test_rows_hold_for_their_distributions_and_sparsities(own_model: str) -> Non
     [
         ("own_model_of_a_user:Tiny", {"width": 2}, ValueError, "does not take the option 'width'; valid: hidden"),
         ("own_model_of_a_user:not_a_model", {"width": 2}, ValueError, "does not take the option 'width'; valid: none"),
-        ("own_model_of_a_user:not_a_model", {}, TypeError, "returned str, it must return a torch.nn.Module"),
+        ("own_model_of_a_user:not_a_model", {}, ValueError, "returned str, it must return a torch.nn.Module"),
         ("own_model_of_a_user:no_rows", {}, ValueError, "its rows must be LayerRule"),
         ("own_model_of_a_user:Small", {}, ValueError, "has no 'Small'; its callables: .*Tiny"),
         ("own_model_of_a_user:number", {}, ValueError, "'number' is int, it must be callable"),
