@@ -16,7 +16,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
+
+from pipeline.record import write_bytes
 
 TENSORS, STATE = "tensors.safetensors", "state.json"
 
@@ -32,16 +35,16 @@ def save(folder: Path, step: int, state: Any, config_digest: str) -> None:
     final, draft = folder / f"{step:010d}", folder / f".draft-{step:010d}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file(tensors, draft / TENSORS)
+    # Not save_file, which tells a full disk apart from nothing else.
+    write_bytes(draft / TENSORS, to_bytes(tensors))
     head = {
         "config_digest": config_digest,
         "tensors_sha256": _sha256(draft / TENSORS),
         "state_sha256": _digest(plain),
         "state": plain,
     }
-    (draft / STATE).write_text(json.dumps(head))
-    for path in (draft / TENSORS, draft / STATE, draft):
-        _sync(path)
+    write_bytes(draft / STATE, json.dumps(head).encode())
+    _sync(draft)
     if final.exists():
         shutil.rmtree(final)
     draft.rename(final)

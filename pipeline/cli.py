@@ -21,6 +21,7 @@ from pipeline.checkpoint import CheckpointError
 from pipeline.data import sources
 from pipeline.data.tensors import DataError
 from pipeline.data.tensors import load as load_data
+from pipeline.lease import leased_gpu
 from pipeline.plan import Spec, resolve, write_plan
 from pipeline.status import clear_failed, study_status
 from pipeline.study import load_study, parse_run
@@ -66,9 +67,8 @@ def run(
     if not wanted:
         raise UserError(f"no run of {chosen.name} matches {', '.join(only or [])}; see `rigl-bench runs {study}`")
     specs = _resolve_all(wanted, results, data_root)
-    bench = Bench(results, choose_device(device))
-    with present.progress(specs, out) as report:
-        code = run_all(specs, bench, report)
+    with leased_gpu(device, results / "leases"), present.progress(specs, out) as report:
+        code = run_all(specs, Bench(results, choose_device(device)), report)
     out.print(present.status_line(study_status(chosen, results)))
     raise typer.Exit(code)
 
@@ -239,7 +239,10 @@ def _spec_of(
     asked = parse_run(
         {"model": model, "dataset": "digits", "protocol": {"steps": 32_000, **rest, **(protocol or {})}, **fields}
     )
-    return resolve(asked, shape, classes or known_classes)
+    spec = resolve(asked, shape, classes or known_classes)
+    if spec.skip is not None:
+        raise UserError(spec.skip)
+    return spec
 
 
 def _input_shape(model: str, input: str | None) -> tuple[tuple[int, ...], int]:

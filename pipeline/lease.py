@@ -58,6 +58,12 @@ def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = 0.2) -
                 os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
+def leased_gpu(device: str, folder: Path, slots_per_gpu: int = 1) -> contextlib.AbstractContextManager[str | None]:
+    """:func:`gpu_lease` for a process that takes any GPU; nothing for one that asks for the CPU or for one GPU by number,
+    which must not wait for a slot or lose sight of that GPU."""
+    return gpu_lease(folder, slots_per_gpu) if device in ("auto", "cuda") else contextlib.nullcontext()
+
+
 def _take(slots: Sequence[tuple[str, Path]], stack: contextlib.ExitStack, poll_seconds: float) -> str:
     while True:
         for gpu, path in slots:

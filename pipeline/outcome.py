@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import resource
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
+from pipeline import memory
 from pipeline.cost import CONVENTIONS, RunCost
 from pipeline.plan import Spec
 from pipeline.provenance import provenance
-from pipeline.record import LayerCount, Ledger, Record, Timing, Work
+from pipeline.record import LayerCount, Ledger, Record, Timing, Work, write_bytes
 from pipeline.train import Training
 
 WEIGHTS, MASKS, CURVE = "weights.safetensors", "masks.safetensors", "curve.parquet"
 
 
-def trained(training: Training, device: torch.device) -> Record:
+def trained(training: Training, device: torch.device, data_digest: str | None) -> Record:
     """The record of a run that was trained, to its end or until it diverged."""
     run, sparse, ledger = training.run, training.sparse, training.ledger
     requested = sparse.requested
@@ -30,7 +29,8 @@ def trained(training: Training, device: torch.device) -> Record:
         LayerCount(**dataclasses.asdict(count), requested_sparsity=requested.get(count.layer, 0.0))
         for count in sparse.counts()
     )
-    record = not_trained(training.spec, "diverged" if training.diverged else "done", device)
+    status = "diverged" if training.diverged else "done"
+    record = not_trained(training.spec, status, device, data_digest)
     return dataclasses.replace(
         record,
         sparsity=sparse.sparsity,
@@ -47,13 +47,13 @@ def trained(training: Training, device: torch.device) -> Record:
         ),
         timing=Timing(
             **vars(training.clock),
-            peak_memory_bytes=_peak_memory_bytes(device),
+            peak_memory_bytes=memory.peak_bytes(device),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
     )
 
 
-def not_trained(spec: Spec, status: str, device: torch.device) -> Record:
+def not_trained(spec: Spec, status: str, device: torch.device, data_digest: str | None = None) -> Record:
     """The record of a run that was skipped or failed: its configuration and the reason."""
     return Record(
         run=spec.run.path,
@@ -66,7 +66,7 @@ def not_trained(spec: Spec, status: str, device: torch.device) -> Record:
         result=None,
         work=None,
         timing=None,
-        provenance=provenance(spec.run.method, device, spec.run.protocol.deterministic),
+        provenance=provenance(spec.run, device, data_digest),
     )
 
 
@@ -77,14 +77,10 @@ def write_files(training: Training, folder: Path) -> None:
     columns = {
         name: [point[name] for point in training.curve] for name in (training.curve[0] if training.curve else ())
     }
-    for name, write in (
-        (WEIGHTS, lambda path: save_file(state, path)),
-        (MASKS, lambda path: save_file(masks, path)),
-        (CURVE, lambda path: pq.write_table(pa.table(columns), path)),
-    ):
-        draft = folder / f".{name}.draft"
-        write(draft)
-        os.replace(draft, folder / name)
+    curve = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), curve)
+    for name, content in ((WEIGHTS, to_bytes(state)), (MASKS, to_bytes(masks)), (CURVE, curve.getvalue())):
+        write_bytes(folder / name, content)
 
 
 def _ledger(training: Training, convention: str) -> Ledger:
@@ -101,9 +97,3 @@ def _ledger(training: Training, convention: str) -> Ledger:
         train_flops_total=training.ledger.total_flops[convention],
         dense_train_flops=3 * dense * run.protocol.batch_size * run.protocol.steps,
     )
-
-
-def _peak_memory_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

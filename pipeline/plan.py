@@ -6,11 +6,12 @@ safetensors only, so that it runs on machines where nothing else is installed.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,15 +106,20 @@ class Spec:
 
 
 def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
-    """Resolve one run. Raises ValueError naming the run for a model, layer, layout or option that does not exist."""
-    method = methods.make(run.method, run.method_options)
+    """Resolve one run. Raises ValueError naming the run for a model, layer, layout, option or schedule that cannot be."""
     try:
-        dense = _factory(run.model, run.model_options, input_shape, classes)(1.0)
-        rules = {**models.layer_rules(run.model, run.layout, run.distribution, run.sparsity), **run.layers}
-        shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
-        requested = layer_sparsities(run.distribution, run.sparsity, shapes, rules)
+        return _resolve(run, tuple(input_shape), classes)
     except ValueError as error:
         raise ValueError(f"{run.path}: {error}") from error
+
+
+def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
+    method = methods.make(run.method, run.method_options)
+    with _naming_the_model(run.model, input_shape):
+        dense = _factory(run.model, run.model_options, input_shape, classes)(1.0)
+    rules = {**models.layer_rules(run.model, run.layout, run.distribution, run.sparsity), **run.layers}
+    shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
+    requested = layer_sparsities(run.distribution, run.sparsity, shapes, rules)
     zeros = sum(zero_count(sparsity or 0.0, math.prod(shapes[name])) for name, sparsity in requested.items())
     parameters = sum(parameter.numel() for parameter in dense.parameters()) - zeros
     dense_cost = _trace(run, input_shape, classes, Method(), 0)
@@ -126,21 +132,18 @@ def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
     spec = Spec(
         run=run,
         skip=skip,
-        input_shape=tuple(input_shape),
+        input_shape=input_shape,
         classes=classes,
         rules=rules,
         parameters=parameters,
         network=network,
         dense_inference_flops={convention: dense_cost.inference_flops(convention) for convention in CONVENTIONS},
     )
-    try:
-        schedule = spec.schedule()
-        if method.updates != "never":
-            # As the engine does before its first step, so that no run is trained on a schedule it cannot follow.
-            method.drop_fraction(schedule.begin, schedule)
-            method.sparsity_at(schedule.begin, 0.0, schedule)
-    except ValueError as error:
-        raise ValueError(f"{run.path}: {error}") from error
+    schedule = spec.schedule()
+    if method.updates != "never":
+        # As the engine does before its first step, so that no run is trained on a schedule it cannot follow.
+        method.drop_fraction(schedule.begin, schedule)
+        method.sparsity_at(schedule.begin, 0.0, schedule)
     return spec
 
 
@@ -193,4 +196,20 @@ def _traced(
     model: str, options: str, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int
 ) -> NetworkCost:
     factory = _factory(model, json.loads(options), input_shape, classes)
-    return cost.trace(method.build(factory, parameters), input_shape)
+    with _naming_the_model(model, input_shape):
+        return cost.trace(method.build(factory, parameters), input_shape)
+
+
+@contextlib.contextmanager
+def _naming_the_model(model: str, input_shape: tuple[int, ...]) -> Iterator[None]:
+    """Whatever a model's own code raises becomes a ValueError that names the model; its trace stays as the cause."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:
+        first_line = (str(error).splitlines() or ["no message"])[0]
+        shape = ",".join(map(str, input_shape))
+        raise ValueError(
+            f"model {model!r} does not work on inputs of shape {shape}: {type(error).__name__}: {first_line}"
+        ) from error

@@ -16,22 +16,32 @@ from pathlib import Path
 import torch
 
 from pipeline.record import Provenance
+from pipeline.run import Run
 from sparse_methods import distributions, methods, optimizer_state, schedules, sparsifier, topology
 from sparse_methods import method as contract
 
 ENGINE = (contract, distributions, optimizer_state, schedules, sparsifier, topology)
+SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js", ".csv", ".bib")
 STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
 # Since Python 3.12 an f-string is many tokens; names that 3.11 does not have.
 FSTRING_START, FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 
 
-@functools.cache
-def source_digest(method: str) -> str:
-    """Twelve hex digits over the tokens of the method's file, of the methods that it builds on, and of the engine.
+def source_digest(run: Run) -> str:
+    """Twelve hex digits over the code that decides a run's result: its method's, and those of the runs it starts from.
 
     Comments, docstrings and line breaks do not count, so that explaining code better retrains nothing.
     """
+    own = method_digest(run.method)
+    if run.start_from is None:
+        return own
+    return hashlib.sha256(f"{own} {source_digest(run.start_from.run)}".encode()).hexdigest()[:12]
+
+
+@functools.cache
+def method_digest(method: str) -> str:
+    """Twelve hex digits over the tokens of the method's file, of the methods that it builds on, and of the engine."""
     bases = [cls.__module__ for cls in methods.METHODS[method].__mro__ if cls.__module__.startswith(methods.__name__)]
     files = {module.__file__ for module in ENGINE} | {
         inspect.getfile(methods.METHODS[name.split(".")[-1]]) for name in bases
@@ -43,10 +53,10 @@ def source_digest(method: str) -> str:
 
 
 def tree_digest(folder: Path) -> str:
-    """Twelve hex digits over a folder's Python tokens and the bytes of its other source files."""
+    """Twelve hex digits over the source files below a folder: Python's tokens, the others' text."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in (".pyc", ".yaml"):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCE_SUFFIXES):
+        if not path.name.startswith("."):
             digest.update(path.relative_to(folder).as_posix().encode())
             text = path.read_text(encoding="utf-8")
             digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())
@@ -86,9 +96,9 @@ def _tokens(source: str) -> Iterator[tuple[int, str]]:
             yield token.type, token.string
 
 
-def provenance(method: str, device: torch.device, deterministic: bool) -> Provenance:
+def provenance(run: Run, device: torch.device, data_digest: str | None) -> Provenance:
     """Of a run that this process executes on ``device``."""
-    reproducible = device.type == "cpu" or deterministic
+    reproducible = device.type == "cpu" or run.protocol.deterministic
     return Provenance(
         device=device.type,
         hardware=_hardware(device),
@@ -98,7 +108,8 @@ def provenance(method: str, device: torch.device, deterministic: bool) -> Proven
             "rigl-bench": _version("rigl-bench"),
         },
         commit=_commit(),
-        source_digest=source_digest(method),
+        source_digest=source_digest(run),
+        data_digest=data_digest,
         numerics=f"float32, {'' if reproducible else 'not '}bit-reproducible",
     )
 
@@ -128,7 +139,9 @@ def _commit() -> str | None:
         return None
     try:
         head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True)
-        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, text=True)
+        # Untracked files count: a method that was just dropped in is in no commit.
+        status = ["git", "status", "--porcelain", "--", "sparse_methods", "pipeline"]
+        changed = subprocess.run(status, cwd=root, capture_output=True, text=True)
     except FileNotFoundError:  # no git on this machine: the source digest still tells which code ran
         return None
     if head.returncode != 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,8 @@ class Timing:
     """Wall time inside the training loop, evaluation and checkpoints excluded."""
     evaluation_seconds: float
     checkpoint_seconds: float
-    peak_memory_bytes: int
-    """Of the process (CPU) or of the device's allocator (CUDA)."""
+    peak_memory_bytes: int | None
+    """During this run: of the process (CPU) or of the device's allocator (CUDA); null where it cannot be measured."""
     resumes: int
     finished: str
     """UTC, ISO 8601."""
@@ -112,9 +112,11 @@ class Provenance:
     commit: str | None
     """Git commit of the suite, with -dirty when the tree differed; null outside a checkout."""
     source_digest: str
-    """Of the tokens of the method's file and of the engine's modules."""
+    """Of the tokens of the method's file and of the engine's modules, the runs that this one starts from included."""
     numerics: str
     """E.g. "float32, bit-reproducible"."""
+    data_digest: str | None = None
+    """SHA-256 of the data set's content; null where it was not read."""
 
 
 @dataclass(frozen=True)
@@ -144,18 +146,17 @@ class Record:
     comparability_version: int = COMPARABILITY_VERSION
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON whole or not at all: to a neighbour, synced, then renamed over ``path``."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a neighbour, synced, then renamed over ``path``. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")
-    with open(draft, "w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1, allow_nan=False)
-        stream.write("\n")
+    with open(draft, "wb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(draft, path)
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Write a record by rename. Raises ValueError for a NaN or an infinity: those are statuses, not numbers."""
-    write_json(path, asdict(record))
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON by :func:`write_bytes`. Raises ValueError for a NaN or an infinity: those are statuses, not numbers."""
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())

@@ -244,9 +244,24 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
             check(run)
         except ValueError as error:
             raise StudyError(_at(field, where, str(error))) from error
+    _check_start(run, where)
     options = _checked_options(run, where)
+    if methods.METHODS[run.method].updates == "never":
+        # The cadence of a topology that never moves is no part of what a run is.
+        run = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, topology=Topology()))
     defaults = {f.name: f.default for f in dataclasses.fields(Run) if f.name in methods.METHODS[run.method].ignores}
     return dataclasses.replace(run, method_options=options, **defaults)
+
+
+def _check_start(run: Run, where: Mapping[str, str]) -> None:
+    """A mask that is taken decides alone, so a run that asks for another sparsity would be named for what it is not."""
+    if run.start_from is None or run.start_from.take == "weights":
+        return
+    for field in ("sparsity", "distribution", "layout", "layers"):
+        ours, theirs = getattr(run, field), getattr(run.start_from.run, field)
+        if ours != theirs:
+            message = f"takes the mask of a run with {field} {theirs!r}, this one has {ours!r}: make them equal"
+            raise StudyError(_at("start_from", where, message))
 
 
 def _check_model(run: Run) -> None:

@@ -122,7 +122,8 @@ def train(
             add_point(training)
             report(sparse.steps, run.steps)
             started = time.perf_counter()
-        if time.perf_counter() - last_checkpoint >= checkpoint_seconds and sparse.steps < run.steps:
+        due = time.perf_counter() - last_checkpoint >= checkpoint_seconds
+        if due and sparse.steps < run.steps and not training.diverged:
             training.clock.train_seconds += time.perf_counter() - started
             save_checkpoint(training, checkpoints)
             started = last_checkpoint = time.perf_counter()

@@ -8,7 +8,6 @@ below its folder besides ``record.json`` is not declared to the workflow and so 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import json
 import os
@@ -25,18 +24,18 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from pipeline import outcome, train
+from pipeline import memory, outcome, train
 from pipeline.checkpoint import CheckpointError
 from pipeline.data.sources import cache_path
-from pipeline.data.tensors import DataError, DataSet
+from pipeline.data.tensors import DataError, DataSet, digest_of
 from pipeline.data.tensors import load as load_data
-from pipeline.lease import gpu_lease, locked
+from pipeline.lease import leased_gpu, locked
 from pipeline.plan import Spec, read_plan
 from pipeline.provenance import source_digest
-from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Record, write_json
+from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Record, write_bytes, write_json
 from pipeline.run import Run
 
-RECORD, KEPT, CHECKPOINTS, ATTEMPTS = "record.json", ".record.json", "checkpoints", "attempts"
+RECORD, KEPT, CHECKPOINTS, ATTEMPTS, SOURCE = "record.json", ".record.json", "checkpoints", "attempts", ".source"
 Report = Callable[[Run, int, int], None]
 USER_ERROR, RETRY = 2, 1
 STARTED_VARIABLE = "RIGL_BENCH_STARTED"
@@ -62,6 +61,10 @@ class Bench:
     def folder(self, run: Run) -> Path:
         """Where the run's record and files are."""
         return self.results / "runs" / run.path
+
+    def cache(self, run: Run) -> Path:
+        """The tensors of the run's data set."""
+        return cache_path(run.dataset, self.results / "cache")
 
 
 def choose_device(name: str) -> torch.device:
@@ -104,7 +107,7 @@ def run_all(specs: Sequence[Spec], bench: Bench, report: Report = lambda run, st
 def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> int:
     """Bring one run to its record, whatever is there already. The caller holds the run's lock."""
     folder = bench.folder(spec.run)
-    kept = kept_record(folder, spec.run)
+    kept = kept_record(spec.run, bench)
     if kept is not None:
         write_json(folder / RECORD, kept)
         return 0
@@ -128,19 +131,22 @@ def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) 
         record = outcome.not_trained(spec, f"failed: {summary}", bench.device)
     for name in (KEPT, RECORD):
         write_json(folder / name, asdict(record))
-    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    if record.result is not None:  # after a failure the checkpoint is what `rigl-bench retry` goes on from
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return 0
 
 
-def kept_record(folder: Path, run: Run) -> dict[str, Any] | None:
-    """The record that this run left, if the same code and the same comparability version made it."""
+def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
+    """The record that this run left, if the same code, data and comparability version made it."""
+    folder = bench.folder(run)
     try:
         record = json.loads((folder / KEPT).read_text())
         current = (
             record["run"] == run.path
             and record["schema_version"] == SCHEMA_VERSION
             and record["comparability_version"] == COMPARABILITY_VERSION
-            and record["provenance"]["source_digest"] == source_digest(run.method)
+            and record["provenance"]["source_digest"] == source_digest(run)
+            and record["provenance"]["data_digest"] in (None, digest_of(bench.cache(run)))
         )
     except FileNotFoundError:
         return None
@@ -155,9 +161,11 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
     run, folder = spec.run, bench.folder(spec.run)
     if run.dataset not in data:
         data.clear()
-        data[run.dataset] = load_data(cache_path(run.dataset, bench.results / "cache")).to(bench.device)
+        data[run.dataset] = load_data(bench.cache(run)).to(bench.device)
+    data_digest = digest_of(bench.cache(run))
     _configure(bench.device, run.protocol.deterministic)
-    _discard_other_source(folder, run)
+    _discard_other_source(folder, run, f"{source_digest(run)} {data_digest} {COMPARABILITY_VERSION}")
+    memory.reset_peak(bench.device)
     training = train.prepare(spec, data[run.dataset], **_start(spec, bench))
     train.train(
         training,
@@ -165,40 +173,46 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
         bench.checkpoint_seconds,
         report=lambda step, steps: report(run, step, steps),
     )
-    record = outcome.trained(training, bench.device)
+    record = outcome.trained(training, bench.device, data_digest)
     outcome.write_files(training, folder)
     return record
 
 
 def _start(spec: Spec, bench: Bench) -> dict[str, dict[str, torch.Tensor]]:
-    """Weights and masks of the run that this one starts from. Raises ValueError naming both when it has none."""
+    """Weights and masks of the run that this one starts from.
+
+    Raises UserError when that run has no record yet, ValueError naming both when it has nothing to start from.
+    """
     origin = spec.run.start_from
     if origin is None:
         return {}
-    folder = bench.folder(origin.run)
+    folder, both = bench.folder(origin.run), f"{spec.run.path} starts from {origin.run.path}"
+    if not (folder / RECORD).exists():
+        raise UserError(f"{both}, which is not trained yet: run it first")
+    status = json.loads((folder / RECORD).read_text())["status"]
+    if status != "done":
+        raise ValueError(f"{both}, which is {status}")
     kinds = {"weights": ("weights",), "mask": ("masks",), "both": ("weights", "masks")}[origin.take]
+    files = {"weights": folder / outcome.WEIGHTS, "masks": folder / outcome.MASKS}
     try:
-        status = json.loads((folder / RECORD).read_text())["status"]
-        if status != "done":
-            raise ValueError(f"{spec.run.path} starts from {origin.run.path}, which is {status}")
-        files = {"weights": folder / outcome.WEIGHTS, "masks": folder / outcome.MASKS}
         found = {kind: load_file(files[kind]) for kind in kinds}
     except (FileNotFoundError, SafetensorError) as error:
-        raise ValueError(
-            f"{spec.run.path} starts from {origin.run.path}, whose files cannot be read: {error}"
-        ) from error
+        raise UserError(f"{both}, whose files cannot be read ({error}): delete {folder} and run it again") from error
     if "masks" in found and not found["masks"]:
-        raise ValueError(f"{spec.run.path} takes the mask of {origin.run.path}, which has none")
+        raise ValueError(f"{both} and takes its mask, but it has none")
     return found
 
 
-def _discard_other_source(folder: Path, run: Run) -> None:
-    """A checkpoint that other code wrote is worth nothing: start again, and say so."""
-    stamp, current = folder / ".source", source_digest(run.method)
-    if stamp.exists() and stamp.read_text() != current and (folder / CHECKPOINTS).exists():
-        print(f"{run.path}: the code of {run.method!r} has changed, its checkpoint is discarded", file=sys.stderr)
+def _discard_other_source(folder: Path, run: Run, source: str) -> None:
+    """A checkpoint that other code, or other data, led to is worth nothing: start again, and say so."""
+    stamp = folder / SOURCE
+    if stamp.exists() and stamp.read_text() == source:
+        return
+    # Without a stamp the checkpoint is nobody's: its configuration digest decides, when it is loaded.
+    if stamp.exists() and (folder / CHECKPOINTS).exists():
+        print(f"{run.path}: its checkpoint comes from other code or data and is discarded", file=sys.stderr)
         shutil.rmtree(folder / CHECKPOINTS)
-    stamp.write_text(current)
+    write_bytes(stamp, source.encode())
 
 
 def _configure(device: torch.device, deterministic: bool) -> None:
@@ -250,27 +264,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--progress-fd", type=int, default=1, help="file descriptor for progress lines")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    # A run that asks for the CPU, or for a device by its number, must not wait for a slot or lose sight of that device.
-    leased = options.device in ("auto", "cuda")
-    with gpu_lease(options.results / "leases", options.gpu_slots) if leased else contextlib.nullcontext():
-        try:
-            jobs = read_plan(options.plan)
-            if options.job not in jobs:
-                raise UserError(f"unknown job {options.job!r}; {options.plan} has {', '.join(jobs)}")
-            bench = Bench(
-                options.results,
-                choose_device(options.device),
-                options.attempt,
-                options.attempts,
-                options.checkpoint_seconds,
-            )
-        except (UserError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return USER_ERROR
-        started = float(os.environ.get(STARTED_VARIABLE, time.time()))
-        with open(options.progress_fd, "w", closefd=False) as stream:
-            progress = Progress([spec for specs in jobs.values() for spec in specs], bench, stream, started)
-            return run_all(jobs[options.job], bench, progress)
+    try:
+        with leased_gpu(options.device, options.results / "leases", options.gpu_slots):
+            return _run_job(options)
+    except (UserError, ValueError) as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"{error.filename}: {error.strerror}; put that right and run again", file=sys.stderr)
+    return USER_ERROR
+
+
+def _run_job(options: argparse.Namespace) -> int:
+    jobs = read_plan(options.plan)
+    if options.job not in jobs:
+        raise UserError(f"unknown job {options.job!r}; {options.plan} has {', '.join(jobs)}")
+    device = choose_device(options.device)
+    bench = Bench(options.results, device, options.attempt, options.attempts, options.checkpoint_seconds)
+    started = float(os.environ.get(STARTED_VARIABLE, time.time()))
+    with open(options.progress_fd, "w", closefd=False) as stream:
+        progress = Progress([spec for specs in jobs.values() for spec in specs], bench, stream, started)
+        return run_all(jobs[options.job], bench, progress)
 
 
 if __name__ == "__main__":

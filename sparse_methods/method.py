@@ -150,5 +150,9 @@ class Method:
         """Called before every gradient step whose dense gradient was needed, to keep ``layer.state`` up."""
 
     def train_flops(self, cost: TrainingCost) -> float | None:
-        """Training FLOPs per sample in closed form, one-off costs left out (RigL, Appendix H); None: there is none."""
-        return 3 * cost.sparse
+        """Training FLOPs per sample in closed form, one-off costs left out (RigL, Appendix H); None: there is none.
+
+        The default is 3 f_S, and None for a method that needs dense gradients and does not say what they add up to.
+        """
+        states_dense_gradients = type(self).needs_dense_gradient is not Method.needs_dense_gradient
+        return None if states_dense_gradients else 3 * cost.sparse

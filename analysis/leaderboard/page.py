@@ -67,7 +67,8 @@ def write(table: Table, references: References, study: str, folder: Path) -> lis
     """Write index.html, leaderboard.csv and leaderboard.json of the records in ``table`` into ``folder``.
 
     Cells of another comparability version come in a table of their own, and in the two files with their version.
-    Raises AnalysisError for a citation key that ``references`` does not have.
+    A citation key that ``references`` does not have is shown without a link: a method's bibliography can wait, the
+    hours of training behind its rows cannot be lost to it.
     """
     current = rows(stats.cells(table.current), references)
     apart = rows(stats.cells(table.apart), references)
@@ -91,7 +92,7 @@ def write(table: Table, references: References, study: str, folder: Path) -> lis
 
 def rows(cells: pd.DataFrame, references: References) -> pd.DataFrame:
     """The rows, best accuracy first within a model, data set, length and sparsity; link is the paper's address."""
-    links = {key: references.link(key) for key in set(cells["citation"]) if key}
+    links = {key: references.link(key) for key in set(cells["citation"]) if key in references.entries}
     found = cells.assign(link=[links.get(key, "") for key in cells["citation"]])
     order = ["dataset", "model", "multiplier", "sparsity", "mean"]
     return found.sort_values(order, ascending=[True, True, True, True, False], kind="stable", ignore_index=True)

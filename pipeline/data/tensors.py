@@ -185,6 +185,14 @@ def source_of(path: Path) -> str | None:
     return _read(path, ())[0]["source"] if path.exists() else None
 
 
+def digest_of(path: Path) -> str | None:
+    """The content digest that a cache file was saved with, from its header alone; None when there is no file.
+
+    Raises DataError for a file that is truncated or of another format.
+    """
+    return _read(path, ())[0]["digest"] if path.exists() else None
+
+
 def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Tensor]]:
     if not path.is_file():
         raise DataError(f"there is no data set cache {path}: prepare the data set first")

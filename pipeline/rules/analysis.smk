@@ -27,7 +27,7 @@ rule figures_of:
         code=ANALYSIS_CODE,
         out="results/figures/{src}/{study}",
     shell:
-        "python -m analysis.build figures {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
+        "python -m analysis.build figures {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule tables_of:
@@ -50,7 +50,7 @@ rule tables_of:
         code=ANALYSIS_CODE,
         out="results/tables/{src}/{study}",
     shell:
-        "python -m analysis.build tables {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
+        "python -m analysis.build tables {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
 
 
 rule leaderboard_of:
@@ -73,4 +73,4 @@ rule leaderboard_of:
         code=ANALYSIS_CODE,
         out="results/leaderboard/{src}/{study}",
     shell:
-        "python -m analysis.build leaderboard {params.source} --study {wildcards.study} --out {params.out} > {log} 2>&1"
+        "python -m analysis.build leaderboard {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"

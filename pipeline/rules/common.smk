@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.lease import visible_gpus
 from pipeline.provenance import source_digest, tree_digest
+from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION
 from pipeline.study import load_study
 from pipeline.yaml_source import StudyError
 
@@ -22,16 +23,20 @@ except StudyError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 
-DATA_ROOT = f"--data-root {config['data_root']}" if "data_root" in config else ""
+DATA_ROOT = ["--data-root", str(config["data_root"])] if "data_root" in config else []
 DEVICE = config.get("device", "auto")
+GPU_SLOTS = int(config.get("gpu_slots", 1))
 GPUS_A_RUN = 1 if visible_gpus() and DEVICE != "cpu" else 0
+# Without a limit, `resources: gpu` binds nothing. A limit from the command line or a profile goes first.
+if GPUS_A_RUN and "gpu" not in workflow.global_resources:
+    workflow.global_resources["gpu"] = len(visible_gpus()) * GPU_SLOTS
 # How a job trains on this machine. The attempts are the retries of profiles/default, plus one.
-WORKER_OPTIONS = (
-    f"--device {DEVICE} --gpu-slots {config.get('gpu_slots', 1)} --attempts 2"
-)
+WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts 2"
 # Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
 ANALYSIS_CODE = tree_digest(Path("analysis"))
-PIPELINE_CODE = tree_digest(Path("pipeline"))
+PIPELINE_CODE = tree_digest(Path("pipeline")) + tree_digest(Path("sparse_methods"))
+# Records of other versions are kept apart, so raising one asks for all runs anew.
+VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
 REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
 )
@@ -75,5 +80,10 @@ def records_of(wildcards):
 
 def source_options(wildcards):
     if wildcards.src == "reference":
-        return f"--records results/reference/{wildcards.study}"
-    return f"--records results/runs --runs results/plans/{wildcards.study}.txt"
+        return ["--records", f"results/reference/{wildcards.study}"]
+    return [
+        "--records",
+        "results/runs",
+        "--runs",
+        f"results/plans/{wildcards.study}.txt",
+    ]

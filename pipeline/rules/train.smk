@@ -23,7 +23,7 @@ for dataset, cache in CACHES.items():
             dataset=dataset,
             root=DATA_ROOT,
         shell:
-            "python -m pipeline.cli data {params.dataset:q} {params.root} > {log} 2>&1"
+            "python -m pipeline.cli data {params.dataset:q} {params.root:q} > {log:q} 2>&1"
 
 
 rule plan:
@@ -38,11 +38,11 @@ rule plan:
         "../../environment.yml"
     params:
         study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
-        runs=[run.path for run in STUDY.runs],
+        jobs=[[job.name, *[run.path for run in job.runs]] for job in STUDY.jobs()],
         root=DATA_ROOT,
         code=PIPELINE_CODE,
     shell:
-        "python -m pipeline.cli resolve {params.study:q} --output {output.plan} {params.root} > {log} 2>&1"
+        "python -m pipeline.cli resolve {params.study:q} --output {output.plan:q} {params.root:q} > {log:q} 2>&1"
 
 
 for job in STUDY.jobs():
@@ -73,8 +73,9 @@ for job in STUDY.jobs():
         params:
             job=job.name,
             runs=[run.path for run in job.runs],
-            source=source_digest(job.runs[0].method),
+            sources=sorted({source_digest(run) for run in job.runs}),
+            versions=VERSIONS,
             options=WORKER_OPTIONS,
         shell:
-            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --plan {input.plan} --job {params.job}"
-            " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log} 2>&1"
+            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --plan {input.plan:q} --job {params.job}"
+            " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log:q} 2>&1"

@@ -16,7 +16,7 @@ import pytest
 
 from analysis import stats
 from analysis.records import load
-from pipeline.record import LayerCount, Ledger, Provenance, Record, Result, Timing, Work, write_record
+from pipeline.record import LayerCount, Ledger, Provenance, Record, Result, Timing, Work, write_json
 from pipeline.run import LearningRate, Protocol, Run
 
 
@@ -87,7 +87,7 @@ def make_record(run: Run, correct: int = 9700, status: str = "done", **fields: A
 def keep(folder: Path, *records: Record) -> Path:
     """Write each record where the workflow would; returns ``folder``."""
     for record in records:
-        write_record(folder / record.run / "record.json", record)
+        write_json(folder / record.run / "record.json", asdict(record))
     return folder
 
 

@@ -235,9 +235,9 @@ def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path, monkeypa
             return call
 
         with monkeypatch.context() as patch:
-            patch.setattr(checkpoint, "save_file", counted(checkpoint.save_file))
+            patch.setattr(checkpoint, "write_bytes", counted(checkpoint.write_bytes))
             patch.setattr(checkpoint.shutil, "rmtree", counted(shutil.rmtree))
-            for name in ("mkdir", "rename", "write_text"):
+            for name in ("mkdir", "rename"):
                 patch.setattr(Path, name, counted(getattr(Path, name)))
             try:
                 checkpoint.save(folder, 9, {"step": "new", "t": torch.ones(2)}, DIGEST)

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from pipeline import provenance
-from pipeline.provenance import source_digest, tokens_digest
+from pipeline.provenance import method_digest, source_digest, tokens_digest
+from pipeline.run import Run
+from pipeline.study import parse_run
 from sparse_methods.methods import METHODS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -149,27 +151,27 @@ def test_strings_that_are_used_at_the_start_of_a_line_count() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_digest_is_twelve_hex_digits(method: str) -> None:
-    assert len(source_digest(method)) == 12
-    int(source_digest(method), 16)
+    assert len(method_digest(method)) == 12
+    int(method_digest(method), 16)
 
 
 def test_methods_have_different_digests() -> None:
-    assert len({source_digest(method) for method in METHODS}) == len(METHODS)
+    assert len({method_digest(method) for method in METHODS}) == len(METHODS)
 
 
 REACH = """
 import json, sys
 from pathlib import Path
 import sparse_methods
-from pipeline.provenance import source_digest
+from pipeline.provenance import method_digest
 from sparse_methods.methods import METHODS
 
 package = Path(sparse_methods.__file__).parent
 assert package.is_relative_to(sys.argv[1]), package
 
 def digests():
-    source_digest.cache_clear()
-    return {method: source_digest(method) for method in METHODS}
+    method_digest.cache_clear()
+    return {method: method_digest(method) for method in METHODS}
 
 def after(file, old, new):
     path = package / file
@@ -200,7 +202,7 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "engine": ("topology.py", "values > threshold", "values >= threshold"),
         "schedules": ("schedules.py", "math.cos(", "math.sin("),
         "optimizer state": ("optimizer_state.py", "value.mul_(mask)", "value.mul_(1)"),
-        "contract": ("method.py", "return 3 * cost.sparse", "return 4 * cost.sparse"),
+        "contract": ("method.py", "else 3 * cost.sparse", "else 4 * cost.sparse"),
         "distributions": ("distributions.py", "if eps * top <= 1:", "if eps * top < 1:"),
     }
     folder = tmp_path_factory.mktemp("copy")
@@ -247,14 +249,29 @@ def test_every_module_that_the_engine_imports_counts() -> None:
     assert modules == {Path(module.__file__).stem for module in provenance.ENGINE}
 
 
+def a_run(**fields: Any) -> Run:
+    protocol = {"steps": 3, "batch_size": 1, "learning_rate": {"peak": 0.1}}
+    return parse_run({"model": "lenet300", "dataset": "digits", "method": "rigl", "protocol": protocol, **fields})
+
+
+def test_a_run_is_also_made_by_the_code_of_what_it_starts_from() -> None:
+    alone, child = a_run(sparsity=0.9), a_run(sparsity=0.9, start_from={"method": "static"})
+    assert source_digest(alone) == method_digest("rigl")
+    assert child.start_from is not None
+    assert source_digest(child.start_from.run) == method_digest("static")
+    assert source_digest(child) not in (method_digest("rigl"), method_digest("static"))
+
+
 # -- the record's block ----------------------------------------------------------------------------------------------------
 
 
 def test_provenance_of_a_cpu_run() -> None:
-    found = provenance.provenance("rigl", torch.device("cpu"), deterministic=False)
+    run = a_run()
+    found = provenance.provenance(run, torch.device("cpu"), "d1d2")
+    assert found.data_digest == "d1d2"
     assert found.device == "cpu"
     assert found.numerics == "float32, bit-reproducible"
-    assert found.source_digest == source_digest("rigl")
+    assert found.source_digest == source_digest(run)
     assert found.versions["torch"] == torch.__version__
     assert set(found.versions) == {"python", "torch", "rigl-bench"}
     assert found.hardware
@@ -263,5 +280,7 @@ def test_provenance_of_a_cpu_run() -> None:
 def test_provenance_of_a_gpu_run_says_whether_it_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "_hardware", lambda device: "a GPU")
     device = torch.device("cuda")
-    assert provenance.provenance("rigl", device, True).numerics == "float32, bit-reproducible"
-    assert provenance.provenance("rigl", device, False).numerics == "float32, not bit-reproducible"
+    protocol = {"steps": 3, "batch_size": 1, "learning_rate": {"peak": 0.1}}
+    for deterministic, words in ((True, "float32, bit-reproducible"), (False, "float32, not bit-reproducible")):
+        run = a_run(protocol={**protocol, "deterministic": deterministic})
+        assert provenance.provenance(run, device, None).numerics == words

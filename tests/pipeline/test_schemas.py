@@ -87,7 +87,7 @@ VALID = {
     "layers": {"base": BASE | {"layers": {"fc1": 0.5, "fc3": "unmasked"}}, "grid": [ROW]},
     "parent": {"base": BASE | {"start_from": {"method": "dense", "take": "weights"}}, "grid": [ROW]},
     "parent of a row": {"base": BASE, "grid": [ROW | {"start_from": {"protocol.steps": 3, "take": "mask"}}]},
-    "dotted parent": {"base": BASE | {"start_from": {"method": "dense"}}, "grid": [ROW | {"start_from.take": "mask"}]},
+    "dotted parent": {"base": BASE | {"start_from": {"method": "static"}}, "grid": [ROW | {"start_from.take": "mask"}]},
     "grandparent": {
         "base": BASE | {"start_from": {"method": "static", "start_from": {"method": "dense", "take": "weights"}}},
         "grid": [ROW],

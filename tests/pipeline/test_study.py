@@ -93,7 +93,8 @@ def test_quick_trains_every_run_by_one_protocol(quick: Study) -> None:
         evaluations=10,
     )
     for run in quick.runs:
-        topology = Topology(begin=300, end=2000) if run.method == "pruning" else Topology(end=2250)
+        moving = {"pruning": Topology(begin=300, end=2000)} | dict.fromkeys(("set", "snfs", "rigl"), Topology(end=2250))
+        topology = moving.get(run.method, Topology())
         assert run.protocol == replace(expected, topology=topology)
         assert (run.model, run.dataset, run.multiplier, run.start_from) == ("lenet300", "digits", 1.0, None)
     assert quick.datasets == ("digits",)
@@ -354,21 +355,21 @@ def test_grandparents_come_first(desk: Desk) -> None:
 
 def test_parents_of_kept_runs_are_kept(desk: Desk) -> None:
     study = desk.load(
-        "grid: [{method: [rigl, set], sparsity: 0.9, start_from: {method: dense}}]\nonly: {method: [rigl]}"
+        "grid: [{method: [rigl, set], sparsity: 0.9, start_from: {method: dense, take: weights}}]\nonly: {method: [rigl]}"
     )
     assert [run.method for run in study.runs] == ["dense", "rigl"]
 
 
 def test_a_parent_may_be_another_length_and_dotted(desk: Desk) -> None:
     parent, child = desk.load(
-        "grid: [{method: rigl, sparsity: 0.9, start_from: {sparsity: 0.5, protocol.steps: 3, multiplier: 2}}]"
+        "grid: [{method: rigl, sparsity: 0.9, start_from: {sparsity: 0.5, protocol.steps: 3, multiplier: 2, take: weights}}]"
     ).runs
     assert (parent.sparsity, parent.protocol.steps, parent.multiplier) == (0.5, 3, 2.0)
     assert (child.sparsity, child.protocol.steps, child.multiplier) == (0.9, 10, 1.0)
 
 
 def test_one_row_does_not_change_what_another_takes(desk: Desk) -> None:
-    base = BASE + "  start_from: {method: dense}\n"
+    base = BASE + "  start_from: {method: static}\n"
     study = desk.load(
         "grid: [{method: rigl, sparsity: 0.9, start_from.take: mask}, {method: set, sparsity: 0.9}]", base
     )
@@ -645,3 +646,19 @@ def test_a_run_is_parsed_as_a_studys() -> None:
     with pytest.raises(StudyError) as caught:
         parse_run({**fields, "method": "rigl", "sparsity": 1})
     assert str(caught.value) == "sparsity: is 1.0, it must be within [0, 1)"
+
+
+def test_a_mask_that_is_taken_must_be_what_the_run_is_named_for(desk: Desk) -> None:
+    row = "{method: rigl, sparsity: 0.98, start_from: {method: static, sparsity: 0.9, take: TAKE}}"
+    for take in ("mask", "both"):
+        message = desk.error(f"grid: [{row.replace('TAKE', take)}]")
+        assert "takes the mask of a run with sparsity 0.9, this one has 0.98: make them equal" in message
+    assert len(desk.load(f"grid: [{row.replace('TAKE', 'weights')}]").runs) == 2
+
+
+def test_cadence_is_no_part_of_a_run_whose_topology_never_moves(desk: Desk) -> None:
+    """Else a sweep of the interval would train static once for each value, and pair RigL with neither."""
+    study = desk.load(
+        "grid: [{method: [dense, static, snip, rigl], sparsity: 0.9, protocol.topology.update_every: [50, 200]}]"
+    )
+    assert [run.method for run in study.runs] == ["dense", "static", "snip", "rigl", "rigl"]

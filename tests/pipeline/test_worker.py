@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -16,7 +18,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import checkpoint, outcome, plan, train, worker
+from pipeline import checkpoint, memory, outcome, plan, provenance, train, worker
+from pipeline.data.tensors import save
 from pipeline.plan import Spec, resolve
 from pipeline.study import parse_run
 from pipeline.worker import ATTEMPTS, CHECKPOINTS, KEPT, RECORD, RETRY, USER_ERROR, Bench, run_all
@@ -120,14 +123,13 @@ def test_changed_code_discards_record_and_checkpoint(
     assert run_all([spec], bench) == 0
     folder = bench.folder(spec.run)
     checkpoint.save(folder / CHECKPOINTS, 3, {"nonsense": 1}, spec.run.digest)
-    for module in (worker, outcome.provenance.__globals__):
-        target = module if isinstance(module, dict) else vars(module)
-        monkeypatch.setitem(target, "source_digest", lambda method: "0123456789ab")
+    for module in (worker, provenance):
+        monkeypatch.setattr(module, "source_digest", lambda run: "0123456789ab")
     assert run_all([spec], bench) == 0
     record = json.loads((folder / RECORD).read_text())
     assert record["provenance"]["source_digest"] == "0123456789ab"
     assert record["timing"]["resumes"] == 0
-    assert "code of 'rigl' has changed" in capsys.readouterr().err
+    assert "comes from other code or data and is discarded" in capsys.readouterr().err
 
 
 def test_a_foreign_checkpoint_is_refused_and_left_alone(
@@ -159,7 +161,7 @@ def test_a_disk_that_refuses_is_the_users_to_put_right(
         raise OSError(code, os.strerror(code), "somewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", refuse)
+        patch.setattr(checkpoint, "write_bytes", refuse)
         assert run_all([spec], bench) == USER_ERROR
     message = capsys.readouterr().err
     assert f"somewhere: {os.strerror(code)}" in message
@@ -313,3 +315,82 @@ def test_wrn22_2_trains_20_steps_on_cifar10_jpeg(data_root: Path, tmp_path: Path
     counts = {row.layer: row for row in training.sparse.counts()}
     assert not counts["conv1"].masked
     assert [row.nonzeros for row in spec.layers()] == [row.nonzeros for row in training.sparse.counts()]
+
+
+def test_a_failure_keeps_its_checkpoint_for_a_retry(
+    make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two failures late in a long run, then `rigl-bench retry`: the run goes on from where it was."""
+    bench, spec = make_bench(checkpoint_seconds=0.0), make_spec()
+    take_batch = train.take_batch
+
+    def fail_late(training: train.Training) -> bool:
+        if training.sparse.steps == 25:
+            raise RuntimeError("out of memory")
+        return take_batch(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "take_batch", fail_late)
+        assert run_all([spec], bench) == 0
+    assert status(bench, spec) == "failed: RuntimeError: out of memory"
+    for name in (RECORD, KEPT):
+        (bench.folder(spec.run) / name).unlink()
+    steps = []
+    monkeypatch.setattr(
+        train, "take_batch", lambda training: steps.append(training.sparse.steps) or take_batch(training)
+    )
+    assert run_all([spec], bench) == 0
+    assert status(bench, spec) == "done"
+    assert steps[0] == 25
+
+
+def test_a_checkpoint_of_another_comparability_version_is_discarded(
+    make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, spec = make_bench(checkpoint_seconds=0.0), make_spec()
+    process = multiprocessing.get_context("fork").Process(target=run_all, args=([spec], bench))
+    process.start()
+    while not list((bench.folder(spec.run) / CHECKPOINTS).glob("[0-9]*")):
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+    monkeypatch.setattr(worker, "COMPARABILITY_VERSION", -1)
+    assert run_all([spec], bench) == 0
+    assert json.loads((bench.folder(spec.run) / RECORD).read_text())["timing"]["resumes"] == 0
+
+
+def test_other_data_of_the_same_name_trains_anew(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    bench, spec = make_bench(), make_spec()
+    assert run_all([spec], bench) == 0
+    record = json.loads((bench.folder(spec.run) / RECORD).read_text())
+    cache = bench.cache(spec.run)
+    dataset = worker.load_data(cache)
+    assert record["provenance"]["data_digest"] == dataset.content_digest()
+    cache.unlink()
+    save(dataclasses.replace(dataset, train_labels=dataset.train_labels.flip(0)), cache)
+    assert run_all([spec], bench) == 0
+    again = json.loads((bench.folder(spec.run) / RECORD).read_text())
+    assert again["provenance"]["data_digest"] != record["provenance"]["data_digest"]
+    assert again["result"] != record["result"]
+
+
+def test_a_parent_that_is_not_trained_is_asked_for(
+    make_bench: MakeBench, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench, child = make_bench(), make_spec("rigl", start_from={"method": "static"})
+    assert run_all([child], bench) == USER_ERROR
+    assert "which is not trained yet: run it first" in capsys.readouterr().err
+    assert not (bench.folder(child.run) / RECORD).exists()
+
+
+def test_peak_memory_is_the_runs_own(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    """A large run before a small one in the same process does not count for the small one."""
+    bench = make_bench()
+    ballast = torch.ones(2**27)
+    peak = (memory.reset_peak(bench.device), memory.peak_bytes(bench.device))[1]
+    assert peak is not None
+    del ballast
+    memory.reset_peak(bench.device)
+    after = memory.peak_bytes(bench.device)
+    assert after is not None
+    assert after < peak - 2**28
