@@ -33,11 +33,12 @@ def figures(table: records.Table, study: str, out: Path) -> None:
 
 
 def tables(table: records.Table, study: str, out: Path) -> None:
-    """Write the main table as main.csv, main.md and main.tex."""
+    """Write the main table as main.csv, main.md, main.tex and main.html."""
     cells = stats.cells(table.current)
     out.mkdir(parents=True, exist_ok=True)
     main_table.tidy(cells).to_csv(out / "main.csv", index=False, lineterminator="\n")
     (out / "main.md").write_text(f"# Study {study}\n\n{main_table.markdown(cells)}", encoding="utf-8")
+    (out / "main.html").write_text(main_table.html(cells, f"Main table of study {study}"), encoding="utf-8")
     (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
 
 

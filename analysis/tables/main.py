@@ -1,19 +1,22 @@
 """The main table: accuracy by method and sparsity, its difference from the static method, and what it costs.
 
 One panel per model, data set, layout and training length; in it one row per method and distribution, one column per
-sparsity. The same panels become Markdown and LaTeX; the CSV is tidy, one row per cell.
+sparsity. The same panels become Markdown, LaTeX and a page; the CSV is tidy, one row per cell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import stats, text
 
+HERE = Path(__file__).parent
 CSV_COLUMNS = [
     *("model", "dataset", "layout", "multiplier", "method", "distribution", "variant", "series"),
     *("sparsity", "achieved_sparsity", "mean", "low", "high", *stats.STATUSES, "reason"),
@@ -69,8 +72,16 @@ def latex(cells: pd.DataFrame, label: str) -> str:
     return "\n".join(_latex_panel(panel, f"tab:{label}-{number}") for number, panel in enumerate(found, start=1))
 
 
+def html(cells: pd.DataFrame, title: str) -> str:
+    """The tables as a page that needs nothing else; everything from records is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html.j2").render(title=title, panels=panels(cells), caption=CAPTION)
+
+
 def panels(cells: pd.DataFrame) -> list[Panel]:
-    """The panels of ``cells``, without formatting of either language."""
+    """The panels of ``cells``, without the formatting of any language."""
     sparse, dense = cells[cells["method"] != stats.DENSE], cells[cells["method"] == stats.DENSE]
     found = []
     for key in stats.panels(cells):

@@ -35,12 +35,12 @@ rule tables_of:
         records_of,
     output:
         report(
-            "results/tables/{src}/{study}/main.csv",
+            "results/tables/{src}/{study}/main.html",
             caption="../captions/table.rst",
             category="Tables",
             labels={"study": "{study}", "table": "accuracy by method and sparsity"},
         ),
-        multiext("results/tables/{src}/{study}/main", ".md", ".tex"),
+        multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
     log:
         "results/logs/tables/{src}-{study}.log",
     conda:

@@ -49,7 +49,7 @@ PRODUCTS = {
         "cost.pdf",
         "cost.csv",
     ],
-    "tables": ["main.csv", "main.md", "main.tex"],
+    "tables": ["main.html", "main.csv", "main.md", "main.tex"],
     "leaderboard": ["index.html", "leaderboard.csv", "leaderboard.json"],
 }
 

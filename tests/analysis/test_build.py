@@ -18,7 +18,7 @@ from sparse_methods.methods import METHODS
     ("what", "files"),
     [
         ("figures", {f"{name}.{kind}" for name in ("accuracy", "cost") for kind in ("png", "pdf", "csv")}),
-        ("tables", {"main.csv", "main.md", "main.tex"}),
+        ("tables", {"main.csv", "main.html", "main.md", "main.tex"}),
         ("leaderboard", {"index.html", "leaderboard.csv", "leaderboard.json"}),
     ],
 )
@@ -42,7 +42,7 @@ def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) ->
     assert main(["collect", "--records", str(study), "--out", str(reference / "records.jsonl")]) == 0
     for folder, out in ((study, "a"), (reference, "b")):
         assert main(["tables", "--records", str(folder), "--study", "quick", "--out", str(tmp_path / out)]) == 0
-    for name in ("main.csv", "main.md", "main.tex"):
+    for name in ("main.csv", "main.html", "main.md", "main.tex"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 

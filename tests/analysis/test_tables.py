@@ -105,6 +105,7 @@ def test_csv_has_every_cell_with_numbers_and_texts(cells: pd.DataFrame) -> None:
 def test_no_cells_are_said(cells: pd.DataFrame) -> None:
     assert main.markdown(cells[:0]).startswith("No data")
     assert main.latex(cells[:0], "quick").startswith("% No data")
+    assert "No data: no records were found." in main.html(cells[:0], "quick")
     assert list(main.tidy(cells[:0])) == main.CSV_COLUMNS
 
 
@@ -118,3 +119,14 @@ def test_names_cannot_break_a_table(frame: pd.DataFrame) -> None:
     cells = stats.cells(wild)
     assert r"## a\|b\_c% on mnist" in main.markdown(cells)
     assert r"a|b\_c\% on mnist" in main.latex(cells, "quick")
+
+
+def test_the_page_shows_every_cell_and_escapes(cells: pd.DataFrame) -> None:
+    page = main.html(cells, "<script>alert(1)</script>")
+    assert "<script>" not in page
+    assert '<th scope="row">RigL</th><td>97.2 ± 0.5 (n=3)</td><td>96.2 ± 0.5 (n=3)</td>' in page
+    for panel in main.panels(cells):
+        for block in panel.blocks:
+            for name, texts in block.rows:
+                row = "".join(f"<td>{text}</td>" for text in texts)
+                assert f'<th scope="row">{name}</th>{row}' in page
