@@ -9,7 +9,7 @@ from analysis import readme, records
 from sparse_methods.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
-STUDIES = ("mnist", "quick")
+STUDIES = ("mnist", "mnist-1x", "quick")
 
 
 def test_block_equals_what_the_records_give() -> None:
