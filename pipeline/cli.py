@@ -193,9 +193,7 @@ def data(
 @app.command(name="resolve")
 def write_specifications(
     study: StudyName,
-    output: Annotated[
-        Path, typer.Option(help="The plan to write (.json); beside it the runs' paths, a line each (.txt).")
-    ],
+    output: Annotated[Path, typer.Option(help="The plan to write: every run of every job, as JSON.")],
     results: Results = Path("results"),
     data_root: DataRoot = None,
 ) -> None:
@@ -203,7 +201,6 @@ def write_specifications(
     chosen = load_study(study)
     specs = {spec.run.path: spec for spec in _resolve_all(chosen.runs, results, data_root)}
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.with_suffix(".txt").write_text("".join(f"{path}\n" for path in specs))
     write_plan(output, {job.name: [specs[r.path] for r in job.runs] for job in chosen.jobs()})
     out.print(f"{len(specs)} runs in {len(chosen.jobs())} jobs: {output}", highlight=False)
 

@@ -30,7 +30,7 @@ from pipeline.data.sources import cache_path
 from pipeline.data.tensors import DataError, DataSet, digest_of
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu, locked
-from pipeline.plan import Spec, read_plan
+from pipeline.plan import Spec, read_plan, resolve
 from pipeline.provenance import source_digest
 from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Record, write_bytes, write_json
 from pipeline.run import Run
@@ -229,9 +229,9 @@ class Progress:
     """
 
     def __init__(
-        self, specs: Sequence[Spec], bench: Bench, stream: TextIO, started: float, every_seconds: float = 10.0
+        self, runs: Sequence[Run], bench: Bench, stream: TextIO, started: float, every_seconds: float = 10.0
     ) -> None:
-        self._records = [bench.folder(spec.run) / RECORD for spec in specs]
+        self._records = [bench.folder(run) / RECORD for run in runs]
         self._stream, self._started, self._every, self._last = stream, started, every_seconds, time.time()
 
     def __call__(self, run: Run, step: int, steps: int) -> None:
@@ -251,9 +251,11 @@ class Progress:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line of a job; prints to the log that the workflow redirects. Exit code 2 is for the user to put right."""
-    parser = argparse.ArgumentParser(description="Train the runs of one job of a plan.")
-    parser.add_argument("--plan", type=Path, required=True, help="what `rigl-bench resolve` wrote")
-    parser.add_argument("--job", required=True, help="a job of the plan")
+    parser = argparse.ArgumentParser(description="Train the runs of one job of a study.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--study", help="a study's name, or the path of a .yaml file")
+    source.add_argument("--plan", type=Path, help="what `rigl-bench resolve` wrote, for a machine that has torch alone")
+    parser.add_argument("--job", required=True, help="a job of the study")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, default=1)
@@ -267,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with leased_gpu(options.device, options.results / "leases", options.gpu_slots):
             return _run_job(options)
-    except (UserError, ValueError) as error:
+    except (UserError, DataError, ValueError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -277,15 +279,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_job(options: argparse.Namespace) -> int:
-    jobs = read_plan(options.plan)
-    if options.job not in jobs:
-        raise UserError(f"unknown job {options.job!r}; {options.plan} has {', '.join(jobs)}")
+    specs, runs = _planned(options) if options.plan else _resolved(options)
     device = choose_device(options.device)
     bench = Bench(options.results, device, options.attempt, options.attempts, options.checkpoint_seconds)
     started = float(os.environ.get(STARTED_VARIABLE, time.time()))
     with open(options.progress_fd, "w", closefd=False) as stream:
-        progress = Progress([spec for specs in jobs.values() for spec in specs], bench, stream, started)
-        return run_all(jobs[options.job], bench, progress)
+        return run_all(specs, bench, Progress(runs, bench, stream, started))
+
+
+def _planned(options: argparse.Namespace) -> tuple[list[Spec], list[Run]]:
+    """The job's specifications from a plan, and the runs of the whole study."""
+    jobs = read_plan(options.plan)
+    if options.job not in jobs:
+        raise UserError(f"unknown job {options.job!r}; {options.plan} has {', '.join(jobs)}")
+    return jobs[options.job], [spec.run for specs in jobs.values() for spec in specs]
+
+
+def _resolved(options: argparse.Namespace) -> tuple[list[Spec], list[Run]]:
+    """The job's specifications from the study itself, and the runs of the whole study."""
+    # Imported here: a machine that trains from a plan has no pydantic and no fvcore.
+    from pipeline.study import load_study
+
+    study = load_study(options.study)
+    jobs = {job.name: job.runs for job in study.jobs()}
+    if options.job not in jobs:
+        raise UserError(f"unknown job {options.job!r}; {study.name} has {', '.join(jobs)}")
+    shapes = {}
+    for name in {run.dataset for run in jobs[options.job]}:
+        dataset = load_data(cache_path(name, options.results / "cache"))
+        shapes[name] = (dataset.input_shape, dataset.classes)
+    return [resolve(run, *shapes[run.dataset]) for run in jobs[options.job]], list(study.runs)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,18 @@
 # From records to figures, tables and the leaderboard. `reference` records are committed and made by no rule, so that
 # everything here rebuilds on a fresh clone without training; `runs` are this machine's own.
+rule run_list:
+    output:
+        "results/plans/{study}.txt",
+    log:
+        "results/logs/plan/{study}.log",
+    conda:
+        "../../environment.yml"
+    params:
+        runs=[run.path for run in STUDY.runs],
+    shell:
+        "printf '%s\\n' {params.runs:q} > {output:q} 2> {log:q}"
+
+
 rule figures_of:
     input:
         records_of,

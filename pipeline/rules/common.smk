@@ -17,7 +17,8 @@ os.environ.update(
 
 try:
     # Not `configfile:`, which would merge another study into the default one, key by key.
-    STUDY = load_study(workflow.configfiles[-1] if workflow.configfiles else "quick")
+    STUDY_FILE = str(workflow.configfiles[-1]) if workflow.configfiles else "quick"
+    STUDY = load_study(STUDY_FILE)
 except StudyError as error:
     # Not a WorkflowError: it would end with code 1 and a trace into this file, which is not where the mistake is.
     print(error, file=sys.stderr)
@@ -34,7 +35,6 @@ if GPUS_A_RUN and "gpu" not in workflow.global_resources:
 WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts 2"
 # Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
 ANALYSIS_CODE = tree_digest(Path("analysis"))
-PIPELINE_CODE = tree_digest(Path("pipeline")) + tree_digest(Path("sparse_methods"))
 # Records of other versions are kept apart, so raising one asks for all runs anew.
 VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
 REFERENCES = sorted(

@@ -1,8 +1,7 @@
-# From the study to records: data caches, the plan, and one job for each batch of runs.
+# From the study to records: data caches, and one job for each batch of runs.
 from pipeline.data.sources import cache_path
 
 CACHES = {name: str(cache_path(name, Path("results/cache"))) for name in STUDY.datasets}
-PLAN = f"results/plans/{STUDY.name}.json"
 
 # Progress lines of every job tell the whole study's share, and the time left from what was done since now.
 os.environ.setdefault("RIGL_BENCH_STARTED", str(time.time()))
@@ -26,37 +25,14 @@ for dataset, cache in CACHES.items():
             "python -m pipeline.cli data {params.dataset:q} {params.root:q} > {log:q} 2>&1"
 
 
-rule plan:
-    input:
-        list(CACHES.values()),
-    output:
-        plan=PLAN,
-        runs=f"results/plans/{STUDY.name}.txt",
-    log:
-        f"results/logs/plan/{STUDY.name}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        study=str(workflow.configfiles[-1]) if workflow.configfiles else "quick",
-        jobs=[[job.name, *[run.path for run in job.runs]] for job in STUDY.jobs()],
-        root=DATA_ROOT,
-        code=PIPELINE_CODE,
-    shell:
-        "python -m pipeline.cli resolve {params.study:q} --output {output.plan:q} {params.root:q} > {log:q} 2>&1"
-
-
 for job in STUDY.jobs():
 
     rule:
         name:
             f"train_{job.name}"
         input:
-            # Ancient: a plan or a cache made anew retrains nothing by its date; the params below tell what has changed.
-            plan=ancient(PLAN),
-            data=[
-                ancient(CACHES[name])
-                for name in sorted({run.dataset for run in job.runs})
-            ],
+            # Not ancient: new data starts the job, which puts back every record that was made from the same content.
+            data=[CACHES[name] for name in sorted({run.dataset for run in job.runs})],
             parents=[record_of(run) for run in job.parents],
         output:
             [record_of(run) for run in job.runs],
@@ -71,11 +47,12 @@ for job in STUDY.jobs():
             gpu=GPUS_A_RUN,
             attempt=lambda wildcards, attempt: attempt,
         params:
+            study=STUDY_FILE,
             job=job.name,
             runs=[run.path for run in job.runs],
             sources=sorted({source_digest(run) for run in job.runs}),
             versions=VERSIONS,
             options=WORKER_OPTIONS,
         shell:
-            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --plan {input.plan:q} --job {params.job}"
+            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --study {params.study:q} --job {params.job}"
             " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log:q} 2>&1"

@@ -21,7 +21,7 @@ from torch import nn
 from pipeline import checkpoint, memory, outcome, plan, provenance, train, worker
 from pipeline.data.tensors import save
 from pipeline.plan import Spec, resolve
-from pipeline.study import parse_run
+from pipeline.study import load_study, parse_run
 from pipeline.worker import ATTEMPTS, CHECKPOINTS, KEPT, RECORD, RETRY, USER_ERROR, Bench, run_all
 
 MakeBench = Callable[..., Bench]
@@ -242,7 +242,7 @@ def test_a_second_process_waits_for_the_first(make_bench: MakeBench, make_spec: 
         time.sleep(0.01)
     second = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert second.returncode == 0, second.stderr
-    assert first.wait(timeout=1) == 0
+    assert first.wait(timeout=60) == 0
     assert json.loads((bench.folder(spec.run) / RECORD).read_text())["timing"]["resumes"] == 0
 
 
@@ -285,7 +285,25 @@ def test_worker_imports_nothing_but_what_a_bare_machine_has() -> None:
 def test_an_unknown_job_lists_the_jobs(tmp_path: Path, make_spec: MakeSpec, capsys: pytest.CaptureFixture[str]) -> None:
     plan.write_plan(tmp_path / "plan.json", {"rigl-000": [make_spec()]})
     assert worker.main(["--plan", str(tmp_path / "plan.json"), "--job", "rigl", "--device", "cpu"]) == USER_ERROR
-    assert "unknown job 'rigl'" in capsys.readouterr().err
+    assert f"unknown job 'rigl'; {tmp_path / 'plan.json'} has rigl-000" in capsys.readouterr().err
+    assert worker.main(["--study", "quick", "--job", "rigl", "--device", "cpu"]) == USER_ERROR
+    assert "unknown job 'rigl'; quick has dense-000, " in capsys.readouterr().err
+
+
+def test_a_job_of_a_study_resolves_itself(
+    make_bench: MakeBench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = make_bench()
+    (tmp_path / "two.yaml").write_text(
+        "extends: quick\nonly: {method: [static], seed: [0]}\n"
+        "base: {protocol.steps: 20, protocol.learning_rate.milestones: [10]}\n"
+    )
+    study = load_study(tmp_path / "two.yaml")
+    arguments = ["--study", str(tmp_path / "two.yaml"), "--job", "static-000", "--device", "cpu"]
+    assert worker.main([*arguments, "--results", str(tmp_path / "nowhere")]) == USER_ERROR
+    assert "there is no data set cache" in capsys.readouterr().err
+    assert worker.main([*arguments, "--results", str(bench.results)]) == 0
+    assert all(json.loads((bench.folder(run) / RECORD).read_text())["status"] == "done" for run in study.runs)
 
 
 def test_wrn22_2_trains_20_steps_on_cifar10_jpeg(data_root: Path, tmp_path: Path) -> None:
