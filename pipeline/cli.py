@@ -43,6 +43,11 @@ DataRoot = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="A model, or package.module:factory.")]
 Distribution = StrEnum("Distribution", {name: name for name in DISTRIBUTIONS})
+Sparsity = Annotated[float, typer.Option(help="Share of weights that are zero.")]
+DistributionName = Annotated[Distribution, typer.Option(help="How the sparsity is shared among layers.")]
+Layout = Annotated[str, typer.Option(help="The model's table of layer rules.")]
+InputShape = Annotated[str | None, typer.Option(help="Shape of one sample, such as 3,224,224.")]
+Classes = Annotated[int | None, typer.Option(min=1, help="Outputs of the model.")]
 
 
 @app.command()
@@ -88,11 +93,11 @@ def runs(study: StudyName, results: Results = Path("results"), as_json: AsJson =
 @app.command()
 def layers(
     model: ModelName,
-    sparsity: Annotated[float, typer.Option(help="Share of weights that are zero.")] = 0.0,
-    distribution: Annotated[Distribution, typer.Option()] = Distribution.uniform,
-    layout: Annotated[str, typer.Option(help="The model's table of layer rules.")] = "default",
-    input: Annotated[str | None, typer.Option(help="Shape of one sample, such as 3,224,224.")] = None,
-    classes: Annotated[int | None, typer.Option(min=1)] = None,
+    sparsity: Sparsity = 0.0,
+    distribution: DistributionName = Distribution.uniform,
+    layout: Layout = "default",
+    input: InputShape = None,
+    classes: Classes = None,
     method: Annotated[str, typer.Option(help="The method that is asked for the sparsity.")] = "rigl",
     as_json: AsJson = False,
 ) -> None:
@@ -108,11 +113,11 @@ def layers(
 @app.command()
 def flops(
     model: ModelName,
-    sparsity: Annotated[float, typer.Option(help="Share of weights that are zero.")] = 0.0,
-    distribution: Annotated[Distribution, typer.Option()] = Distribution.uniform,
-    layout: Annotated[str, typer.Option(help="The model's table of layer rules.")] = "default",
-    input: Annotated[str | None, typer.Option(help="Shape of one sample, such as 3,224,224.")] = None,
-    classes: Annotated[int | None, typer.Option(min=1)] = None,
+    sparsity: Sparsity = 0.0,
+    distribution: DistributionName = Distribution.uniform,
+    layout: Layout = "default",
+    input: InputShape = None,
+    classes: Classes = None,
     method: Annotated[str, typer.Option(help="The method that is trained.")] = "rigl",
     multiplier: Annotated[float, typer.Option(help="Training length over the baseline's.")] = 1.0,
     steps: Annotated[
