@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -127,20 +127,26 @@ class RunCost:
         """f_S at the requested sparsities."""
         return self._at(self.requested)
 
-    def mean_sparse(self) -> float:
-        """Mean of f_S(t) over the run's steps, following the method's sparsity at every update."""
-        total, flops = (
-            0,
-            self._at(dict.fromkeys(self.requested, 0.0) if self.method.starts == "dense" else self.requested),
-        )
-        for step in range(self.schedule.total_steps):
-            if step > 0 and self.method.is_due(step, step - self.schedule.update_every, self.schedule):
-                now = {
-                    name: self.method.sparsity_at(step, final, self.schedule) for name, final in self.requested.items()
-                }
-                flops = self._at(now)
-            total += flops
-        return total / self.schedule.total_steps
+    def at(self, sparsity_of: Callable[[float], float]) -> int:
+        """f of a network whose masked layers have ``sparsity_of(requested)`` zeros."""
+        return self._at({name: sparsity_of(final) for name, final in self.requested.items()})
+
+    def replayed(self) -> float:
+        """Mean over a run's batches of what each one costs, by following the method's cadence from step to step."""
+        method, schedule = self.method, self.schedule
+        flops = self.dense if method.starts == "dense" else self.at(method.first_sparsity)
+        total = step = batches = 0
+        last_update = schedule.begin - schedule.update_every
+        while step < schedule.total_steps:
+            update_step = step + (method.updates == "after_step")
+            due = method.updates != "never" and method.is_due(update_step, last_update, schedule)
+            total += 2 * flops + (self.dense if method.needs_dense_gradient(step, due) else flops)
+            batches += 1
+            step += not (due and method.updates == "instead_of_step")
+            if due:
+                last_update = update_step
+                flops = self.at(lambda final, at=update_step: method.sparsity_at(at, final, schedule))
+        return total / batches
 
     def train_x(self) -> float | None:
         """Training FLOPs per sample over the dense network's 3 f_D."""
@@ -154,29 +160,42 @@ class RunCost:
 
 
 class TrainingLedger:
-    """Adds up what a run really did: 3 f_S per batch, or 2 f_S + f_D where the dense gradient was needed."""
+    """Adds up what a run really did.
+
+    A batch costs 2 f_S for the forward pass and the gradient of activations, and the f of those weights whose gradient was
+    used: f_S again, f_D where the dense gradient was needed, something between for Top-KAST.
+    """
 
     def __init__(self, network: NetworkCost, batch_size: int) -> None:
         self.network, self.batch_size = network, batch_size
         self.batches = self.dense_gradient_batches = 0
         self.total_flops = dict.fromkeys(CONVENTIONS, 0)
         self._dense = {convention: network.inference_flops(convention) for convention in CONVENTIONS}
-        self._charged: Mapping[str, int] | None = None
-        self._sparse: dict[str, int] = {}
+        self._counted: dict[str, tuple[Mapping[str, int], dict[str, int]]] = {}
 
-    def charge(self, nonzeros: Mapping[str, int], dense_gradient: bool) -> None:
-        """Add one batch, run forward and backward with these non-zeros per masked layer."""
-        # The engine hands out a new mapping whenever masks change, so identity tells whether f_S must be counted again.
-        if nonzeros is not self._charged:
-            self._sparse = {
-                convention: self.network.inference_flops(convention, nonzeros) for convention in CONVENTIONS
-            }
-            self._charged = nonzeros
+    def charge(self, nonzeros: Mapping[str, int], gradient_nonzeros: Mapping[str, int] | None) -> None:
+        """Add one batch, run with these non-zeros per masked layer; gradients of ``gradient_nonzeros`` weights, None: all."""
+        forward = self._flops("forward", nonzeros)
+        gradient = self._dense if gradient_nonzeros is None else self._flops("gradient", gradient_nonzeros)
         for convention in CONVENTIONS:
-            backward_to_weights = self._dense[convention] if dense_gradient else self._sparse[convention]
-            self.total_flops[convention] += self.batch_size * (2 * self._sparse[convention] + backward_to_weights)
+            self.total_flops[convention] += self.batch_size * (2 * forward[convention] + gradient[convention])
         self.batches += 1
-        self.dense_gradient_batches += dense_gradient
+        self.dense_gradient_batches += gradient_nonzeros is None
+
+    def charge_first_mask(self, method: Method) -> None:
+        """Add the batch on which ``method`` chose its first mask."""
+        for convention in CONVENTIONS:
+            self.total_flops[convention] += method.first_mask_flops(self._dense[convention], self.batch_size)
+        self.batches += 1
+
+    def _flops(self, use: str, nonzeros: Mapping[str, int]) -> dict[str, int]:
+        """f by convention, counted anew only when masks have changed."""
+        known, flops = self._counted.get(use, (None, {}))
+        if nonzeros is not known:
+            if nonzeros != known:
+                flops = {convention: self.network.inference_flops(convention, nonzeros) for convention in CONVENTIONS}
+            self._counted[use] = (nonzeros, flops)
+        return flops
 
     def state_dict(self) -> dict[str, int | dict[str, int]]:
         """Plain values from which :meth:`load_state_dict` goes on."""

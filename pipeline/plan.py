@@ -24,7 +24,7 @@ from pipeline.record import write_json
 from pipeline.run import Run, run_from_dict
 from sparse_methods import methods
 from sparse_methods.distributions import LayerRule, layer_sparsities
-from sparse_methods.method import Method
+from sparse_methods.method import Method, Request
 from sparse_methods.schedules import UpdateSchedule
 from sparse_methods.sparsifier import LayerCount, maskable_weights
 from sparse_methods.topology import zero_count
@@ -123,7 +123,8 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
     zeros = sum(zero_count(sparsity or 0.0, math.prod(shapes[name])) for name, sparsity in requested.items())
     parameters = sum(parameter.numel() for parameter in dense.parameters()) - zeros
     dense_cost = _trace(run, input_shape, classes, Method(), 0)
-    skip, network = method.skip(run), dense_cost
+    masked = {name: sparsity for name, sparsity in requested.items() if sparsity is not None}
+    skip, network = method.skip(_request(run, shapes, masked)), dense_cost
     if skip is None and type(method).build is not Method.build:
         try:
             network = _trace(run, input_shape, classes, method, parameters)
@@ -145,6 +146,19 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
         method.drop_fraction(schedule.begin, schedule)
         method.sparsity_at(schedule.begin, 0.0, schedule)
     return spec
+
+
+def _request(run: Run, shapes: Mapping[str, tuple[int, ...]], sparsities: Mapping[str, float]) -> Request:
+    """The run as the engine will ask for it."""
+    taken = run.start_from.take if run.start_from else None
+    from_origin = methods.METHODS[run.method].starts == "origin"
+    return Request(
+        sparsities=sparsities,
+        shapes={name: shapes[name] for name in sparsities},
+        distribution=run.distribution,
+        masks_given=taken in ("mask", "both") and not from_origin,
+        origin_given=taken in ("mask", "both") and from_origin,
+    )
 
 
 def write_plan(path: Path, jobs: Mapping[str, list[Spec]]) -> None:

@@ -17,10 +17,30 @@ import torch
 
 from pipeline.record import Provenance
 from pipeline.run import Run
-from sparse_methods import distributions, methods, optimizer_state, schedules, sparsifier, topology
+from sparse_methods import (
+    dense_parameters,
+    distributions,
+    first_mask,
+    methods,
+    optimizer_state,
+    schedules,
+    sparse_parameters,
+    sparsifier,
+    topology,
+)
 from sparse_methods import method as contract
 
-ENGINE = (contract, distributions, optimizer_state, schedules, sparsifier, topology)
+ENGINE = (
+    contract,
+    dense_parameters,
+    distributions,
+    first_mask,
+    optimizer_state,
+    schedules,
+    sparse_parameters,
+    sparsifier,
+    topology,
+)
 SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js", ".csv", ".bib")
 STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)

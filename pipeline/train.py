@@ -26,7 +26,9 @@ from pipeline.plan import Spec
 from pipeline.record import Result
 from pipeline.run import Run
 from pipeline.seeds import seeds_of
-from sparse_methods.sparsifier import NonFiniteScoreError, Sparsifier, maskable_weights, sparsify
+from sparse_methods.method import Batch
+from sparse_methods.sparsifier import Sparsifier, maskable_weights, sparsify
+from sparse_methods.topology import NonFiniteScoreError
 
 EVALUATION_BATCH = 1000
 
@@ -138,10 +140,17 @@ def take_batch(training: Training) -> bool:
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate_at(sparse.steps, run)
     training.optimizer.zero_grad(set_to_none=True)
-    loss = functional.cross_entropy(training.model(inputs), labels, label_smoothing=protocol.label_smoothing)
+
+    def loss_of(outputs: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, labels, label_smoothing=protocol.label_smoothing)
+
+    loss = loss_of(training.model(inputs))
     loss.backward()
-    training.ledger.charge(sparse.nonzeros, sparse.needs_dense_gradient)
-    stepped = sparse.step(protocol.clip_norm)
+    if sparse.awaits_first_batch:
+        training.ledger.charge_first_mask(sparse.method)
+    else:
+        training.ledger.charge(sparse.nonzeros, sparse.gradient_nonzeros)
+    stepped = sparse.step(protocol.clip_norm, Batch(training.model, inputs, loss_of))
     training.loss_sum += loss.detach()
     training.loss_count += 1
     return stepped

@@ -43,7 +43,13 @@ def mask_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, mask: 
 
 def coupled_weight_decay(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> float:
     """Coefficient of the L2 term that the optimizer adds to the loss; 0 where the decay is decoupled."""
-    for group in optimizer.param_groups:
+    group = optimizer.param_groups[group_index(optimizer, parameter)]
+    return 0.0 if group.get("decoupled_weight_decay", False) else group["weight_decay"]
+
+
+def group_index(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> int:
+    """Which of the optimizer's groups holds ``parameter``; groups keep their places when a state is loaded."""
+    for index, group in enumerate(optimizer.param_groups):
         if any(parameter is member for member in group["params"]):
-            return 0.0 if group.get("decoupled_weight_decay", False) else group["weight_decay"]
+            return index
     raise ValueError("the optimizer does not hold this parameter")

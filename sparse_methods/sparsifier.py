@@ -2,7 +2,8 @@
 
 In the loop ``sparse.step()`` stands where ``optimizer.step()`` stood. Between topology updates it costs one multiplication
 of the gradients by the masks: weights and optimizer state that start at zero then stay at zero, exactly, for SGD with
-momentum, Adam and AdamW, weight decay included.
+momentum, Adam and AdamW, weight decay included. Methods that train all weights behind a mask go through
+``dense_parameters.py``, all others through ``sparse_parameters.py``, first masks by scores through ``first_mask.py``.
 """
 
 from __future__ import annotations
@@ -16,15 +17,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sparse_methods import methods, topology
+from sparse_methods import dense_parameters, first_mask, methods, sparse_parameters, topology
 from sparse_methods.distributions import LayerRule, layer_sparsities
-from sparse_methods.method import Layer, Method
-from sparse_methods.optimizer_state import check_known, coupled_weight_decay, mask_state
+from sparse_methods.method import Batch, CannotError, Layer, Method, Request
+from sparse_methods.optimizer_state import check_known, coupled_weight_decay, group_index, mask_state
 from sparse_methods.schedules import UpdateSchedule
-
-
-class NonFiniteScoreError(ArithmeticError):
-    """A score is NaN: training has diverged, and no topology can be chosen from it."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,7 @@ def sparsify(
     *,
     total_steps: int,
     masks: Mapping[str, Tensor] | None = None,
+    origin: Mapping[str, Tensor] | None = None,
     layers: Mapping[str, LayerRule] | None = None,
     update_every: int = 100,
     begin: int = 0,
@@ -66,22 +64,25 @@ def sparsify(
 
     ``method`` is a name of ``sparse_methods.methods.METHODS`` or a ``Method`` with options. ``masks`` (layer to tensor of
     zeros and ones) brings masks of your own, which then decide alone: layers they do not name stay unmasked, and sparsity,
-    distribution and layers are not used. ``layers`` fixes single layers: "unmasked", or an explicit sparsity. ``end`` is
-    included; None is three quarters of ``total_steps``; "never" is no end. The same ``seed`` gives every method the same
-    random masks. Raises ValueError for unknown names and values out of range, TypeError for an optimizer whose state is not
-    known.
+    distribution and layers are not used. ``origin`` (layer to weight) is what a finished training left, for methods that
+    choose their mask from it. ``layers`` fixes single layers: "unmasked", or an explicit sparsity. ``end`` is included; None
+    is three quarters of ``total_steps``; "never" is no end. The same ``seed`` gives every method the same random masks.
+    Make the learning-rate scheduler after this call: a method may give the optimizer parameters of its own. Raises
+    CannotError (a ValueError) for what the method cannot do, ValueError for unknown names and values out of range,
+    TypeError for an optimizer whose state is not known.
     """
     chosen = methods.make(method) if isinstance(method, str) else method
     schedule = UpdateSchedule(total_steps, update_every, begin, end, drop_fraction, decay)
     sparse = Sparsifier(model, optimizer, chosen, schedule, seed)
-    if masks is not None and chosen.starts == "unmasked":
-        raise ValueError(f"method {chosen.name!r} trains without masks and cannot take any")
-    if masks is not None:
+    if chosen.starts == "unmasked":
+        if masks is not None:
+            raise ValueError(f"method {chosen.name!r} trains without masks and cannot take any")
+    elif masks is not None:
         sparse.set_masks(masks)
-    elif chosen.starts != "unmasked":
-        if sparsity is None:
-            raise ValueError(f"method {chosen.name!r} needs a sparsity, or masks")
-        sparse.draw_masks(sparsity, distribution, layers or {})
+    elif sparsity is None:
+        raise ValueError(f"method {chosen.name!r} needs a sparsity, or masks")
+    else:
+        sparse.draw_masks(sparsity, distribution, layers or {}, origin)
     return sparse
 
 
@@ -122,11 +123,14 @@ class Sparsifier:
         self.awaits_first_batch = False
         self.nonzeros: dict[str, int] = {}
         """Active weights of each masked layer; a new mapping whenever masks change."""
+        self._trained: dict[str, int] = {}
         self._weights = maskable_weights(model)
         if not self._weights:
             raise ValueError("the model has no weights to mask: no linear, convolutional or recurrent module")
         self._layers: dict[str, Layer] = {}
         self._multipliers: dict[str, Tensor] = {}
+        self._explored: dict[str, Tensor] = {}
+        self._groups: dict[str, int] = {}
         self._growth = torch.Generator().manual_seed(_derive(seed, "growth", method.name))
         if method.updates != "never":
             # A schedule that the method cannot follow fails here and not at its first update.
@@ -135,19 +139,34 @@ class Sparsifier:
 
     # -- masks -------------------------------------------------------------------------------------------------------
 
-    def draw_masks(self, sparsity: float, distribution: str, rules: Mapping[str, LayerRule]) -> None:
+    def draw_masks(
+        self,
+        sparsity: float,
+        distribution: str,
+        rules: Mapping[str, LayerRule],
+        origin: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Share ``sparsity`` among the layers and give each its first mask."""
         shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
-        requested = layer_sparsities(distribution, sparsity, shapes, rules)
+        shared = layer_sparsities(distribution, sparsity, shapes, rules)
+        requested = {name: layer_sparsity for name, layer_sparsity in shared.items() if layer_sparsity is not None}
+        self._refuse(Request(requested, shapes, distribution, origin_given=origin is not None))
         generator = torch.Generator().manual_seed(_derive(self.seed, "mask"))
-        masks = {}
-        for name, layer_sparsity in requested.items():
-            if layer_sparsity is not None:
-                zeros = topology.zero_count(layer_sparsity, math.prod(shapes[name]))
-                zeros = zeros if self.method.starts == "random" else 0
-                masks[name] = topology.random_mask(shapes[name], zeros, generator)
+        masks = {name: torch.ones(shapes[name], dtype=torch.bool) for name in requested}
+        if self.method.starts == "random":
+            for name, final in requested.items():
+                zeros = topology.zero_count(self.method.first_sparsity(final), math.prod(shapes[name]))
+                masks[name] = self.method.random_mask(shapes[name], zeros, generator)
         self._install(masks, requested)
+        if self.method.starts == "magnitude":
+            dense_parameters.choose_active(self.method, self._layers, 0, self.schedule)
+        elif self.method.starts == "origin":
+            for name, layer in self._layers.items():
+                layer.origin = origin[name].to(layer.weight)
+            first_mask.choose(self.method, self._layers)
         self.awaits_first_batch = self.method.starts == "first_batch"
+        self._apply_masks()
+        self._start()
 
     def set_masks(self, masks: Mapping[str, Tensor]) -> None:
         """Use ``masks`` as they are; their sparsity is what is requested of each layer."""
@@ -162,9 +181,19 @@ class Sparsifier:
         if not masks:
             raise ValueError(f"masks are empty; there are layers {', '.join(self._weights)}")
         chosen = {name: mask.detach().to("cpu", torch.bool).clone() for name, mask in masks.items()}
-        self._install(chosen, {name: 1 - int(mask.sum()) / mask.numel() for name, mask in chosen.items()})
+        requested = {name: topology.sparsity_of(int((~mask).sum()), mask.numel()) for name, mask in chosen.items()}
+        shapes = {name: tuple(mask.shape) for name, mask in chosen.items()}
+        self._refuse(Request(requested, shapes, distribution=None, masks_given=True))
+        self._install(chosen, requested)
+        self._apply_masks()
+        self._start()
 
-    def _install(self, masks: Mapping[str, Tensor], requested: Mapping[str, float | None]) -> None:
+    def _refuse(self, request: Request) -> None:
+        reason = self.method.skip(request)
+        if reason is not None:
+            raise CannotError(f"method {self.method.name!r} cannot do this: {reason}")
+
+    def _install(self, masks: Mapping[str, Tensor], requested: Mapping[str, float]) -> None:
         check_known(self.optimizer, {name: self._weights[name] for name in masks})
         for name, mask in masks.items():
             weight = self._weights[name]
@@ -172,21 +201,33 @@ class Sparsifier:
                 name=name,
                 weight=weight,
                 mask=mask.to(weight.device),
-                sparsity=requested[name] or 0.0,
+                sparsity=requested[name],
                 generator=self._growth,
                 weight_decay=coupled_weight_decay(self.optimizer, weight),
+                is_last=name == list(self._weights)[-1],
             )
-        self._apply_masks()
+            self._explored[name] = torch.zeros_like(self._layers[name].mask)
+            self._groups[name] = group_index(self.optimizer, weight)
+        if self.method.parameters == "dense":
+            dense_parameters.adopt(self.method, self._layers, self.optimizer)
 
     @torch.no_grad()
     def _apply_masks(self) -> None:
         """Make the zeros real, in weights and in optimizer state. A weight that was inactive before is zero already."""
         for name, layer in self._layers.items():
-            multiplier = layer.mask.to(layer.weight.dtype)
-            layer.weight.mul_(multiplier)
-            mask_state(self.optimizer, layer.weight, multiplier)
-            self._multipliers[name] = multiplier
+            if self.method.parameters == "dense":
+                layer.weight.copy_(self.method.effective_weight(layer))
+            else:
+                multiplier = layer.mask.to(layer.weight.dtype)
+                layer.weight.mul_(multiplier)
+                mask_state(self.optimizer, layer.weight, multiplier)
+                self._multipliers[name] = multiplier
+            self._explored[name] |= layer.mask
         self.nonzeros = {name: int(layer.mask.sum()) for name, layer in self._layers.items()}
+        trainable = {name: self.method.trainable(layer) for name, layer in self._layers.items()}
+        self._trained = {
+            name: self.nonzeros[name] if mask is None else int(mask.sum()) for name, mask in trainable.items()
+        }
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
@@ -203,28 +244,45 @@ class Sparsifier:
         return bool(self._layers) and self.method.needs_dense_gradient(self.steps, self.update_due)
 
     @property
+    def gradient_nonzeros(self) -> Mapping[str, int] | None:
+        """Weights of each masked layer whose gradient the next call of ``step`` uses; None: all of them."""
+        return None if self.needs_dense_gradient else self._trained
+
+    @property
     def _update_step(self) -> int:
         return self.steps + (self.method.updates == "after_step")
 
-    def step(self, clip_norm: float | None = None) -> bool:
+    def step(self, clip_norm: float | None = None, batch: Batch | None = None) -> bool:
         """Use the gradients of ``loss.backward()``: take the optimizer's step, or change topology, or both.
 
         Returns False when a topology update (RigL) or the choice of the first mask (SNIP) took the step's place; the
         caller then does not advance its learning rate. ``clip_norm`` clips the global gradient norm of active weights.
-        Raises NonFiniteScoreError when a score is NaN.
+        ``batch`` is what GraSP and SynFlow choose their first mask with. Raises NonFiniteScoreError when a score is NaN,
+        CannotError when the first mask cannot be what was asked for, TypeError when ``batch`` is missing.
         """
         if self.awaits_first_batch:
-            self._choose_first_masks()
+            self._choose_first_masks(batch)
             return False
+        for name, layer in self._layers.items():
+            layer.learning_rate = float(self.optimizer.param_groups[self._groups[name]]["lr"])
         update_due = self.update_due
         if update_due and self.method.updates == "instead_of_step":
+            if self.needs_dense_gradient:
+                self._observe()
             self._update_topology()
             return False
-        dense_gradients = self._observe_dense_gradients(keep=update_due) if self.needs_dense_gradient else {}
-        self._mask_gradients()
+        dense_gradients = self._observe(keep=update_due) if self.needs_dense_gradient else {}
+        if self.method.parameters == "dense":
+            dense_parameters.give_gradients(self.method, self._layers)
+        else:
+            sparse_parameters.mask_gradients(self._layers, self._multipliers)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        self.optimizer.step()
+        if self.method.parameters == "dense":
+            dense_parameters.step(self.method, self._layers, self.optimizer)
+        else:
+            self.optimizer.step()
+            sparse_parameters.move_after_step(self.method, self._layers, self._multipliers)
         self.steps += 1
         if update_due:
             for name, gradient in dense_gradients.items():
@@ -232,60 +290,37 @@ class Sparsifier:
             self._update_topology()
         return True
 
-    def _observe_dense_gradients(self, keep: bool) -> dict[str, Tensor]:
+    def _observe(self, keep: bool = False) -> dict[str, Tensor]:
         """Show the method every dense gradient; keep copies for an update that follows the step, which masks them."""
         for layer in self._layers.values():
             self.method.observe(layer)
         return {name: layer.gradient.clone() for name, layer in self._layers.items()} if keep else {}
 
-    def _mask_gradients(self) -> None:
-        gradients = [layer.gradient for layer in self._layers.values()]
-        if gradients:
-            torch._foreach_mul_(gradients, list(self._multipliers.values()))
-
     @torch.no_grad()
     def _update_topology(self) -> None:
-        """One topology update of all layers at this step, or of none: a score that is NaN changes no mask."""
-        fraction = self.method.drop_fraction(self.steps, self.schedule)
-        masks = {name: self._updated_mask(layer, fraction) for name, layer in self._layers.items()}
-        for name, layer in self._layers.items():
-            layer.mask = masks[name]
+        if self.method.parameters == "dense":
+            dense_parameters.choose_active(self.method, self._layers, self.steps, self.schedule)
+        else:
+            sparse_parameters.drop_and_grow(self.method, self._layers, self.steps, self.schedule)
         self._apply_masks()
         self.last_update = self.steps
         self.updates += 1
 
-    def _updated_mask(self, layer: Layer, fraction: float) -> Tensor:
-        """Prune to the sparsity of this step, then drop and grow, by exact counts."""
-        mask, active, weights = layer.mask, int(layer.mask.sum()), layer.mask.numel()
-        drop_score = _checked(self.method.drop_score(layer), layer)
-        sparsity = self.method.sparsity_at(self.steps, layer.sparsity, self.schedule)
-        allowed = weights - topology.zero_count(sparsity, weights)
-        if allowed < active:
-            mask, active = topology.largest(drop_score, allowed, among=mask), allowed
-        count = topology.drop_count(active, fraction)
-        if count == 0:
-            return mask
-        grow_score = _checked(self.method.grow_score(layer), layer)
-        return topology.drop_and_grow(mask, drop_score, grow_score, count)
-
-    @torch.no_grad()
-    def _choose_first_masks(self) -> None:
-        scores = {name: _checked(self.method.initialize(layer), layer) for name, layer in self._layers.items()}
-        keep = {
-            name: layer.mask.numel() - topology.zero_count(layer.sparsity, layer.mask.numel())
-            for name, layer in self._layers.items()
-        }
-        if self.method.ranks_globally:
-            flat = torch.cat([score.flatten() for score in scores.values()])
-            chosen = topology.largest(flat, sum(keep.values()), among=torch.ones_like(flat, dtype=torch.bool))
-            parts = chosen.split([score.numel() for score in scores.values()])
-            for layer, part in zip(self._layers.values(), parts, strict=True):
-                layer.mask = part.view(layer.mask.shape)
-        else:
-            for name, layer in self._layers.items():
-                layer.mask = topology.largest(scores[name], keep[name], among=layer.mask)
-        self._apply_masks()
+    def _choose_first_masks(self, batch: Batch | None) -> None:
+        if batch is None and type(self.method).probe is not Method.probe:
+            raise TypeError(f"{self.method.name} chooses its first mask with passes of its own: call step(batch=...)")
+        first_mask.choose(self.method, self._layers, batch)
+        for explored in self._explored.values():
+            explored.zero_()
         self.awaits_first_batch = False
+        self._apply_masks()
+        self._start()
+
+    def _start(self) -> None:
+        """Let the method prepare, once the first mask is there."""
+        if not self.awaits_first_batch:
+            for layer in self._layers.values():
+                self.method.start(layer)
 
     # -- reading, saving -----------------------------------------------------------------------------------------------
 
@@ -316,6 +351,19 @@ class Sparsifier:
         rows = self.counts()
         return 1 - sum(row.nonzeros for row in rows) / sum(row.weights for row in rows)
 
+    @property
+    def explored(self) -> float | None:
+        """Share of the weights of masked layers that were ever active: R_s of ITOP; None where nothing is masked."""
+        weights = sum(mask.numel() for mask in self._explored.values())
+        return sum(int(mask.sum()) for mask in self._explored.values()) / weights if weights else None
+
+    @property
+    def extra_parameters(self) -> dict[str, Tensor]:
+        """What the method trains beside the weights, by layer and name."""
+        return {
+            f"{layer.name}.{name}": p.detach() for layer in self._layers.values() for name, p in layer.extra.items()
+        }
+
     def digest(self) -> str:
         """SHA-256 of all masks: equal digests are equal topologies."""
         digest = hashlib.sha256()
@@ -334,9 +382,10 @@ class Sparsifier:
             "awaits_first_batch": self.awaits_first_batch,
             "masks": self.masks,
             "requested": self.requested,
-            "layer_state": {
-                name: {key: value.clone() for key, value in layer.state.items()} for name, layer in self._layers.items()
-            },
+            "explored": {name: mask.clone() for name, mask in self._explored.items()},
+            "layer_state": {name: _cloned(layer.state) for name, layer in self._layers.items()},
+            "dense": _cloned({name: layer.dense for name, layer in self._layers.items() if layer.dense is not None}),
+            "extra": {name: _cloned(layer.extra) for name, layer in self._layers.items()},
             "growth": self._growth.get_state(),
         }
 
@@ -356,13 +405,16 @@ class Sparsifier:
             layer.sparsity = state["requested"][name]
             saved = state["layer_state"].get(name, {})
             layer.state = {key: value.to(layer.weight.device).clone() for key, value in saved.items()}
+            self._explored[name] = state["explored"][name].to(layer.weight.device).clone()
+            if layer.dense is not None:
+                layer.dense = state["dense"][name].to(layer.weight.device).clone()
+            for key, value in state["extra"][name].items():
+                layer.extra[key].data.copy_(value)
         self._apply_masks()
 
 
-def _checked(score: Tensor, layer: Layer) -> Tensor:
-    if bool(score.isnan().any()):
-        raise NonFiniteScoreError(f"a score of layer {layer.name!r} is NaN: training has diverged")
-    return score
+def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
 
 
 def _derive(*parts: Any) -> int:

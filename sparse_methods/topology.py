@@ -1,4 +1,4 @@
-"""Exact-k selection on tensors: random masks, the largest scores, one drop-and-grow.
+"""Exact-k selection on tensors: random masks, the largest scores, shares of a total.
 
 Pure functions. Masks are boolean, True where a weight is active. Ties go to the lowest row-major index, so a mask is a
 function of the scores alone and not of the device or of a sorting algorithm.
@@ -7,15 +7,33 @@ function of the scores alone and not of the device or of a sorting algorithm.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
+class NonFiniteScoreError(ArithmeticError):
+    """A score is NaN: training has diverged, and no topology can be chosen from it."""
+
+
+def checked(score: Tensor, layer: str) -> Tensor:
+    """``score``; raises NonFiniteScoreError that names the layer when it holds a NaN."""
+    if bool(score.isnan().any()):
+        raise NonFiniteScoreError(f"a score of layer {layer!r} is NaN: training has diverged")
+    return score
+
+
 def zero_count(sparsity: float, weights: int) -> int:
     """Zeros of a layer: floor(sparsity * weights) in float64, as the authors' ``get_mask_random`` counts."""
     return math.floor(sparsity * weights)
+
+
+def sparsity_of(zeros: int, weights: int) -> float:
+    """A sparsity of which ``zero_count`` makes ``zeros`` again, whatever the rounding of ``zeros / weights``."""
+    sparsity = zeros / weights
+    return sparsity if zero_count(sparsity, weights) == zeros else math.nextafter(sparsity, 1.0)
 
 
 def drop_count(active: int, fraction: float) -> int:
@@ -50,11 +68,31 @@ def largest(score: Tensor, count: int, among: Tensor) -> Tensor:
     return chosen.view(among.shape)
 
 
-def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, count: int) -> Tensor:
-    """The mask after one topology update of ``count`` weights; as many are active as before.
+def largest_of_all(scores: Mapping[str, Tensor], count: int, among: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The ``count`` largest scores of several tensors ranked together, as a mask for each."""
+    flat = torch.cat([score.flatten() for score in scores.values()])
+    chosen = largest(flat, count, torch.cat([among[name].flatten() for name in scores]))
+    parts = chosen.split([score.numel() for score in scores.values()])
+    return {name: part.view(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
 
-    Keeps the active weights of the largest ``drop_score`` and grows the ``count`` largest ``grow_score`` among all
-    others, the just-dropped included (RigL, Algorithm 1; authors' ``sparse_optimizers_base.py``).
+
+def apportion(total: int, shares: Sequence[float], capacities: Sequence[int]) -> list[int]:
+    """``total`` as whole numbers in proportion to ``shares``, none above its capacity; what does not fit is shared anew.
+
+    Largest remainders round up first, the lowest index first among equals. Where all shares that are left are 0, room
+    is filled in proportion to the capacities. Raises ValueError when the capacities are too small.
     """
-    kept = largest(drop_score, int(mask.sum()) - count, among=mask)
-    return kept | largest(grow_score, count, among=~kept)
+    if total > sum(capacities):
+        raise ValueError(f"cannot place {total} in capacities that sum to {sum(capacities)}")
+    given = [0] * len(shares)
+    while (left := total - sum(given)) > 0:
+        room = [capacity - part for capacity, part in zip(capacities, given, strict=True)]
+        weights = [share if space else 0.0 for share, space in zip(shares, room, strict=True)]
+        weights = weights if sum(weights) > 0 else [float(space) for space in room]
+        exact = [left * weight / sum(weights) for weight in weights]
+        parts = [min(math.floor(part), space) for part, space in zip(exact, room, strict=True)]
+        by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
+        for i in by_remainder[: left - sum(math.floor(part) for part in exact)]:
+            parts[i] += parts[i] < room[i]
+        given = [before + part for before, part in zip(given, parts, strict=True)]
+    return given

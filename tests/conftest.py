@@ -6,8 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Test processes run side by side: two threads each would slow both down a hundredfold."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ smallest magnitudes; what is pruned stays pruned.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sparse_methods.method import Method, TrainingCost
 
@@ -26,10 +26,16 @@ class Pruning(Method):
     updates = "after_step"
 
     initial_sparsity: float = 0.0
+    ranking: Literal["layer", "global"] = "layer"
+    """global: the smallest weights of the network, as in the MLRC report, so that layers share the zeros freely."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.initial_sparsity < 1:
-            raise ValueError(f"initial_sparsity of pruning is {self.initial_sparsity!r}, it must be within [0, 1)")
+        super().__post_init__()
+        self.require(0 <= self.initial_sparsity < 1, "initial_sparsity", "within [0, 1)")
+
+    @property
+    def layers_are_free(self) -> bool:
+        return self.ranking == "global"
 
     def is_due(self, step: int, last_update: int, schedule: UpdateSchedule) -> bool:
         return schedule.on_pruning_grid(step)
@@ -40,6 +46,9 @@ class Pruning(Method):
     def sparsity_at(self, step: int, final: float, schedule: UpdateSchedule) -> float:
         return schedule.cubic_sparsity(step, min(self.initial_sparsity, final), final)
 
-    def train_flops(self, cost: TrainingCost) -> float:
+    def train_flops(self, cost: TrainingCost) -> float | None:
         """Mean over the steps of 3 f_S(t): Appendix H's E_t[3 f_D (1 - s_t)], with the unmasked layers counted."""
-        return 3 * cost.mean_sparse()
+        return None if self.layers_are_free else cost.replayed()
+
+    def peak_parameters(self, sparse: int, dense: int) -> int:
+        return 2 * dense

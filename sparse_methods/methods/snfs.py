@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from sparse_methods import growth
 from sparse_methods.method import Layer, TrainingCost
 from sparse_methods.methods.set import SET
 
@@ -27,19 +27,22 @@ class SNFS(SET):
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum of snfs is {self.momentum!r}, it must be within [0, 1)")
+        super().__post_init__()
+        self.require(0 <= self.momentum < 1, "momentum", "within [0, 1)")
 
     def needs_dense_gradient(self, step: int, update_due: bool) -> bool:
         return True
 
     def observe(self, layer: Layer) -> None:
-        mean = layer.state.setdefault("mean_gradient", torch.zeros_like(layer.weight))
-        mean.lerp_(layer.gradient, 1 - self.momentum)
+        growth.remember(layer, self.momentum)
 
     def grow_score(self, layer: Layer) -> Tensor:
-        return layer.state["mean_gradient"].abs()
+        return growth.SCORES["momentum"](layer)
 
     def train_flops(self, cost: TrainingCost) -> float:
         """2 f_S + f_D, Appendix H."""
         return 2 * cost.sparse + cost.dense
+
+    def peak_parameters(self, sparse: int, dense: int) -> int:
+        """Weights, the gradient, and its running mean."""
+        return sparse + 2 * dense

@@ -28,14 +28,13 @@ class SNIP(Method):
 
     ranking: Literal["layer", "global"] = "layer"
 
-    def __post_init__(self) -> None:
-        if self.ranking not in ("layer", "global"):
-            raise ValueError(f"ranking of snip is {self.ranking!r}, it must be 'layer' or 'global'")
-
     def initialize(self, layer: Layer) -> Tensor:
         total_gradient = layer.gradient + layer.weight_decay * layer.weight
         return (total_gradient * layer.weight).abs()
 
     @property
-    def ranks_globally(self) -> bool:
+    def layers_are_free(self) -> bool:
         return self.ranking == "global"
+
+    def peak_parameters(self, sparse: int, dense: int) -> int:
+        return 2 * dense

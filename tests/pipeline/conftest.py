@@ -24,11 +24,6 @@ PROTOCOL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def digits_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sources.prepare("digits", tmp_path_factory.mktemp("digits"))

@@ -332,7 +332,7 @@ def test_a_fixed_layer_is_left_out_of_the_mean() -> None:
     one, rest = 2 * (FC1 - math.floor(0.9 * FC1)), 2 * (FC2 + FC3)
     assert cost.sparse == one + rest
     # Dense at steps 0 and 1 (the update at begin asks for no zeros), at the target from step 2 on.
-    assert cost.mean_sparse() == (2 * DENSE_FLOPS + 8 * (one + rest)) / 10
+    assert cost.replayed() == 3 * (2 * DENSE_FLOPS + 8 * (one + rest)) / 10
 
 
 # -- the ledger -----------------------------------------------------------------------------------------------------------
@@ -341,9 +341,9 @@ def test_a_fixed_layer_is_left_out_of_the_mean() -> None:
 def test_a_batch_costs_three_sparse_passes() -> None:
     ledger = TrainingLedger(LENET, batch_size=32)
     active = {"fc1": 23_520, "fc2": 3_000, "fc3": 100}
-    ledger.charge(active, dense_gradient=False)
+    ledger.charge(active, active)
     assert ledger.total_flops == {"macs": 32 * 3 * SPARSE_FLOPS, "rigl": 32 * 3 * (SPARSE_FLOPS + 410)}
-    ledger.charge(active, dense_gradient=True)
+    ledger.charge(active, None)
     assert ledger.total_flops["macs"] == 32 * (5 * SPARSE_FLOPS + DENSE_FLOPS)
     assert ledger.total_flops["rigl"] == 32 * (5 * (SPARSE_FLOPS + 410) + DENSE_FLOPS + 410)
     assert (ledger.batches, ledger.dense_gradient_batches) == (2, 1)
@@ -352,7 +352,7 @@ def test_a_batch_costs_three_sparse_passes() -> None:
 def test_masks_that_change_are_counted_anew() -> None:
     ledger = TrainingLedger(LENET, batch_size=1)
     for active in ({"fc1": 1}, {"fc1": 2}, {}):
-        ledger.charge(active, dense_gradient=False)
+        ledger.charge(active, active)
     rest = FC2 + FC3
     assert ledger.total_flops["macs"] == 3 * 2 * ((1 + rest) + (2 + rest) + LENET_MACS)
 
@@ -361,12 +361,12 @@ def test_masks_that_change_are_counted_anew() -> None:
 def test_a_ledger_that_was_saved_goes_on(batches: list[tuple[int, bool]], cut: int) -> None:
     straight, first, second = (TrainingLedger(LENET, batch_size=3) for _ in range(3))
     for number, (active, dense) in enumerate(batches):
-        straight.charge({"fc1": active}, dense)
+        straight.charge({"fc1": active}, None if dense else {"fc1": active})
         if number < cut:
-            first.charge({"fc1": active}, dense)
+            first.charge({"fc1": active}, None if dense else {"fc1": active})
     second.load_state_dict(first.state_dict())
     for active, dense in batches[cut:]:
-        second.charge({"fc1": active}, dense)
+        second.charge({"fc1": active}, None if dense else {"fc1": active})
     assert second.state_dict() == straight.state_dict()
     sparse = [2 * (active + FC2 + FC3) for active, _ in batches]
     expected = sum(3 * (2 * f + (DENSE_FLOPS if dense else f)) for f, (_, dense) in zip(sparse, batches, strict=True))

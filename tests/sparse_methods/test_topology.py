@@ -7,8 +7,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from sparse_methods.topology import drop_and_grow, drop_count, largest, random_mask, zero_count
+from sparse_methods.method import Layer, Method
+from sparse_methods.topology import drop_count, largest, random_mask, zero_count
+
+
+def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, count: int) -> Tensor:
+    """A topology update as the contract's defaults make it."""
+    layer = Layer("w", torch.zeros(mask.shape), mask, 0.5, torch.Generator(), weight_decay=0.0)
+    kept = Method().keep(layer, drop_score, int(mask.sum()) - count)
+    return Method().grow(layer, kept, grow_score, count)
 
 
 @pytest.mark.parametrize(
