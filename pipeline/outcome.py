@@ -37,6 +37,8 @@ def trained(training: Training, device: torch.device, data_digest: str | None) -
         layers=layers,
         flops={convention: _ledger(training, convention) for convention in CONVENTIONS},
         size_bytes=training.spec.network.size_bytes(sparse.nonzeros),
+        explored=sparse.explored,
+        peak_parameter_bytes=training.spec.peak_parameter_bytes(),
         result=None if training.diverged else training.result,
         work=Work(
             gradient_steps=sparse.steps,

@@ -99,6 +99,14 @@ class Spec:
             }
         return costs
 
+    def peak_parameter_bytes(self) -> int:
+        """What the method states for the worst moment of training, for all weight tensors together, at 32 bits a number."""
+        rows = self.layers()
+        masked, unmasked = [row for row in rows if row.masked], [row for row in rows if not row.masked]
+        sparse, dense = sum(row.nonzeros for row in masked), sum(row.weights for row in masked)
+        weights_and_gradients = 2 * sum(row.weights for row in unmasked)
+        return 4 * (self.method().peak_parameters(sparse, dense) + weights_and_gradients)
+
     def build(self) -> nn.Module:
         """The network to train, with weights from torch's global random state."""
         factory = _factory(self.run.model, self.run.model_options, self.input_shape, self.classes)
@@ -141,7 +149,7 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
         dense_inference_flops={convention: dense_cost.inference_flops(convention) for convention in CONVENTIONS},
     )
     schedule = spec.schedule()
-    if method.updates != "never":
+    if method.updates != "never" and method.parameters == "sparse":
         # As the engine does before its first step, so that no run is trained on a schedule it cannot follow.
         method.drop_fraction(schedule.begin, schedule)
         method.sparsity_at(schedule.begin, 0.0, schedule)

@@ -142,6 +142,11 @@ class Record:
     work: Work | None
     timing: Timing | None
     provenance: Provenance
+    explored: float | None = None
+    """Share of the weights of masked layers that were ever active (R_s of ITOP); null where nothing is masked."""
+    peak_parameter_bytes: int | None = None
+    """What the method states for the worst moment of training: weight tensors, their gradients and per-weight state of the
+    method, 32 bits each, without optimizer slots; null in records from before it was stated."""
     schema_version: int = SCHEMA_VERSION
     comparability_version: int = COMPARABILITY_VERSION
 

@@ -246,10 +246,11 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
             raise StudyError(_at(field, where, str(error))) from error
     _check_start(run, where)
     options = _checked_options(run, where)
-    if methods.METHODS[run.method].updates == "never":
-        # The cadence of a topology that never moves is no part of what a run is.
+    method = methods.METHODS[run.method]
+    if method.updates == "never" or "topology" in method.ignores:
+        # The cadence of a topology that never moves, or moves at every step, is no part of what a run is.
         run = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, topology=Topology()))
-    defaults = {f.name: f.default for f in dataclasses.fields(Run) if f.name in methods.METHODS[run.method].ignores}
+    defaults = {f.name: f.default for f in dataclasses.fields(Run) if f.name in method.ignores}
     return dataclasses.replace(run, method_options=options, **defaults)
 
 

@@ -175,7 +175,8 @@ class Method:
     parameters: ClassVar[Literal["sparse", "dense"]] = "sparse"
     """dense: all weights are kept and trained, and the network sees ``effective_weight`` of them."""
     ignores: ClassVar[tuple[str, ...]] = ()
-    """Fields of a run that have no meaning here; studies reset them, so that a grid asks for each run once."""
+    """Fields of a run, or "topology" of its protocol, that have no meaning here; studies reset them, so that a grid asks for
+    each run once."""
 
     def __post_init__(self) -> None:
         """Check every option that is a choice; a subclass adds the ranges of its numbers. Raises ValueError."""

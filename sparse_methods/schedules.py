@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -68,16 +70,18 @@ class UpdateSchedule:
 
     def cubic_sparsity(self, step: int, initial: float, final: float) -> float:
         """Gradual pruning's target at ``step`` (Zhu & Gupta 2018): reached exactly at ``end``. Needs an end after begin."""
-        if self.end == "never":
-            raise ValueError("gradual pruning needs an end at which its target is reached, it is 'never'")
-        if self.end > self.total_steps:
-            raise ValueError(
-                f"gradual pruning would reach its target at step {self.end}, the run ends at {self.total_steps}"
-            )
-        if self.span == 0:
-            raise ValueError(f"gradual pruning needs begin < end, both are {self.begin}")
+        self.require_reached("gradual pruning")
         progress = min(max((step - self.begin) / self.span, 0.0), 1.0)
         return final + (initial - final) * (1 - progress) ** 3
+
+    def require_reached(self, what: str) -> None:
+        """Raise ValueError unless ``what`` can reach its final sparsity: at an end after begin, within the run."""
+        if self.end == "never":
+            raise ValueError(f"{what} needs an end at which its target is reached, it is 'never'")
+        if self.end > self.total_steps:
+            raise ValueError(f"{what} would reach its target at step {self.end}, the run ends at {self.total_steps}")
+        if self.span == 0:
+            raise ValueError(f"{what} needs begin < end, both are {self.begin}")
 
     def _within(self, step: int) -> bool:
         return self.begin <= step and (self.end == "never" or step <= self.end)
@@ -90,6 +94,12 @@ class UpdateSchedule:
         except ValueError:
             return None
         return exponent if kind == "inverse_power" and 0 < exponent < math.inf else None
+
+
+@functools.cache
+def explored_to_the_end(schedule: UpdateSchedule, drop_fraction: float) -> UpdateSchedule:
+    """``schedule`` without an end, the drop fraction falling from ``drop_fraction`` to zero by a cosine over the run."""
+    return dataclasses.replace(schedule, end="never", drop_fraction=drop_fraction, decay="cosine")
 
 
 def _require(holds: bool, name: str, value: object, rule: str) -> None:

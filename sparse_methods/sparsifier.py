@@ -132,7 +132,7 @@ class Sparsifier:
         self._explored: dict[str, Tensor] = {}
         self._groups: dict[str, int] = {}
         self._growth = torch.Generator().manual_seed(_derive(seed, "growth", method.name))
-        if method.updates != "never":
+        if method.updates != "never" and method.parameters == "sparse":
             # A schedule that the method cannot follow fails here and not at its first update.
             method.drop_fraction(schedule.begin, schedule)
             method.sparsity_at(schedule.begin, 0.0, schedule)

@@ -76,6 +76,15 @@ def largest_of_all(scores: Mapping[str, Tensor], count: int, among: Mapping[str,
     return {name: part.view(scores[name].shape) for name, part in zip(scores, parts, strict=True)}
 
 
+def largest_per_row(score: Tensor, counts: Tensor, among: Tensor) -> Tensor:
+    """In row i, all that leads to neuron i, the ``counts[i]`` largest scores among the True positions, as a mask."""
+    candidates = among.flatten(1)
+    ordered = score.flatten(1).masked_fill(~candidates, -math.inf).argsort(dim=1, descending=True, stable=True)
+    ranks = torch.arange(ordered.shape[1], device=ordered.device).expand_as(ordered)
+    rank = torch.empty_like(ordered).scatter_(1, ordered, ranks)
+    return ((rank < counts.unsqueeze(1)) & candidates).view(among.shape)
+
+
 def apportion(total: int, shares: Sequence[float], capacities: Sequence[int]) -> list[int]:
     """``total`` as whole numbers in proportion to ``shares``, none above its capacity; what does not fit is shared anew.
 
