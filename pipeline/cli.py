@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +23,12 @@ from pipeline.data import sources
 from pipeline.data.tensors import DataError
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu
+from pipeline.origin import OriginError
 from pipeline.plan import Spec, resolve, write_plan
+from pipeline.run import Run
 from pipeline.status import clear_failed, study_status
 from pipeline.study import load_study, parse_run
-from pipeline.worker import Bench, UserError, choose_device, run_all
+from pipeline.worker import Bench, UserError, choose_device, resolve_at, run_all
 from pipeline.yaml_source import StudyError
 from sparse_methods.distributions import DISTRIBUTIONS
 from sparse_methods.methods import METHODS
@@ -71,8 +74,11 @@ def run(
     wanted = [r for r in chosen.runs if r.path in asked]
     if not wanted:
         raise UserError(f"no run of {chosen.name} matches {', '.join(only or [])}; see `rigl-bench runs {study}`")
-    specs = _resolve_all(wanted, results, data_root)
-    with leased_gpu(device, results / "leases"), present.progress(specs, out) as report:
+    shapes = _shapes(wanted, results, data_root)
+    # Before anything is trained, so that what cannot be is told at once; a network that a parent has yet to find comes later.
+    known = {r.path: resolve(r, *shapes[r.dataset]) for r in wanted if not r.finds_its_network}
+    specs = (known.get(r.path) or resolve_at(r, *shapes[r.dataset], results) for r in wanted)
+    with leased_gpu(device, results / "leases"), present.progress(wanted, out) as report:
         code = run_all(specs, Bench(results, choose_device(device)), report)
     out.print(present.status_line(study_status(chosen, results)))
     raise typer.Exit(code)
@@ -158,10 +164,12 @@ def validate(study: StudyName) -> None:
     """Check a study: its keys, names and values, and that every run's network and layers exist."""
     chosen = load_study(study)
     shapes = {name: sources.known_shape(name) for name in chosen.datasets}
-    specs = [resolve(r, *shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset]]
+    found = sum(r.finds_its_network for r in chosen.runs)
+    specs = [resolve(r, *shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset] and not r.finds_its_network]
     skipped = sum(spec.skip is not None for spec in specs)
-    unknown = len(chosen.runs) - len(specs)
+    unknown = sum(shapes[r.dataset] is None and not r.finds_its_network for r in chosen.runs)
     notes = [f"{skipped} to be skipped"] * bool(skipped)
+    notes += [f"{found} whose network another run finds first"] * bool(found)
     notes += [f"{unknown} on a data set of your own, whose shape is known once it is prepared"] * bool(unknown)
     out.print(
         f"{chosen.name} is valid: {len(chosen.runs)} runs in {len(chosen.jobs())} jobs"
@@ -206,7 +214,8 @@ def write_specifications(
 ) -> None:
     """Write all that a training process needs to know; `python -m pipeline.worker --plan ... --job ...` trains from it."""
     chosen = load_study(study)
-    specs = {spec.run.path: spec for spec in _resolve_all(chosen.runs, results, data_root)}
+    shapes = _shapes(chosen.runs, results, data_root)
+    specs = {r.path: resolve_at(r, *shapes[r.dataset], results) for r in chosen.runs}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_plan(output, {job.name: [specs[r.path] for r in job.runs] for job in chosen.jobs()})
     out.print(f"{len(specs)} runs in {len(chosen.jobs())} jobs: {output}", highlight=False)
@@ -218,7 +227,7 @@ def main() -> None:
     sys.path.insert(0, str(Path.cwd()))
     try:
         app()
-    except (StudyError, UserError, DataError, CheckpointError, ValueError) as error:
+    except (StudyError, UserError, OriginError, DataError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except OSError as error:
@@ -226,12 +235,13 @@ def main() -> None:
         sys.exit(2)
 
 
-def _resolve_all(chosen: Any, results: Path, data_root: Path | None) -> list[Spec]:
+def _shapes(chosen: Sequence[Run], results: Path, data_root: Path | None) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Shape of a sample and number of classes of every data set that the runs need; prepares them."""
     shapes: dict[str, tuple[tuple[int, ...], int]] = {}
     for name in dict.fromkeys(run.dataset for run in chosen):
         dataset = load_data(sources.prepare(name, results / "cache", data_root))
         shapes[name] = (dataset.input_shape, dataset.classes)
-    return [resolve(run, *shapes[run.dataset]) for run in chosen]
+    return shapes
 
 
 def _spec_of(

@@ -15,10 +15,8 @@ from pipeline import memory
 from pipeline.cost import CONVENTIONS, RunCost
 from pipeline.plan import Spec
 from pipeline.provenance import provenance
-from pipeline.record import LayerCount, Ledger, Record, Timing, Work, write_bytes
+from pipeline.record import CURVE, MASKS, WEIGHTS, LayerCount, Ledger, Record, Timing, Work, snapshot_name, write_bytes
 from pipeline.train import Training
-
-WEIGHTS, MASKS, CURVE = "weights.safetensors", "masks.safetensors", "curve.parquet"
 
 
 def trained(training: Training, device: torch.device, data_digest: str | None) -> Record:
@@ -74,15 +72,23 @@ def not_trained(spec: Spec, status: str, device: torch.device, data_digest: str 
 
 def write_files(training: Training, folder: Path) -> None:
     """Final weights, masks and the learning curve, each by rename."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()}
     masks = {name: mask.cpu().contiguous() for name, mask in training.sparse.masks.items()}
     columns = {
         name: [point[name] for point in training.curve] for name in (training.curve[0] if training.curve else ())
     }
     curve = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), curve)
-    for name, content in ((WEIGHTS, to_bytes(state)), (MASKS, to_bytes(masks)), (CURVE, curve.getvalue())):
+    for name, content in ((WEIGHTS, _weights(training)), (MASKS, to_bytes(masks)), (CURVE, curve.getvalue())):
         write_bytes(folder / name, content)
+
+
+def write_snapshot(training: Training, folder: Path) -> None:
+    """The weights of the step that was just made, for runs that rewind to it."""
+    write_bytes(folder / snapshot_name(training.sparse.steps), _weights(training))
+
+
+def _weights(training: Training) -> bytes:
+    return to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()})
 
 
 def _ledger(training: Training, convention: str) -> Ledger:

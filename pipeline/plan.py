@@ -12,7 +12,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Spec:
     """Of the network that is trained."""
     dense_inference_flops: dict[str, int]
     """Of the dense network that the run is compared with, by convention."""
+    found: dict[str, Any] = field(default_factory=dict)
+    """Options of the model that come from the architecture another run found."""
 
     def method(self) -> Method:
         """The method with this run's options."""
@@ -109,33 +111,39 @@ class Spec:
 
     def build(self) -> nn.Module:
         """The network to train, with weights from torch's global random state."""
-        factory = _factory(self.run.model, self.run.model_options, self.input_shape, self.classes)
+        options = {**self.run.model_options, **self.found}
+        factory = _factory(self.run.model, options, self.input_shape, self.classes)
         return self.method().build(factory, self.parameters)
 
 
-def resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
-    """Resolve one run. Raises ValueError naming the run for a model, layer, layout, option or schedule that cannot be."""
+def resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: Mapping[str, Any] | None = None) -> Spec:
+    """Resolve one run. ``found`` are the options of an architecture taken from another run (``pipeline.origin``).
+
+    Raises ValueError naming the run for a model, layer, layout, option or schedule that cannot be.
+    """
     try:
-        return _resolve(run, tuple(input_shape), classes)
+        return _resolve(run, tuple(input_shape), classes, dict(found or {}))
     except ValueError as error:
         raise ValueError(f"{run.path}: {error}") from error
 
 
-def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
+def _resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: dict[str, Any]) -> Spec:
     method = methods.make(run.method, run.method_options)
+    options = {**run.model_options, **found}
     with _naming_the_model(run.model, input_shape):
-        dense = _factory(run.model, run.model_options, input_shape, classes)(1.0)
+        dense = _factory(run.model, options, input_shape, classes)(1.0)
     rules = {**models.layer_rules(run.model, run.layout, run.distribution, run.sparsity), **run.layers}
     shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
     requested = layer_sparsities(run.distribution, run.sparsity, shapes, rules)
     zeros = sum(zero_count(sparsity or 0.0, math.prod(shapes[name])) for name, sparsity in requested.items())
     parameters = sum(parameter.numel() for parameter in dense.parameters()) - zeros
-    dense_cost = _trace(run, input_shape, classes, Method(), 0)
+    compared_with = _trace(run, run.model_options, input_shape, classes, Method(), 0)
+    dense_cost = _trace(run, options, input_shape, classes, Method(), 0)
     masked = {name: sparsity for name, sparsity in requested.items() if sparsity is not None}
     skip, network = method.skip(_request(run, shapes, masked)), dense_cost
     if skip is None and type(method).build is not Method.build:
         try:
-            network = _trace(run, input_shape, classes, method, parameters)
+            network = _trace(run, options, input_shape, classes, method, parameters)
         except ValueError as error:
             skip = str(error)
     spec = Spec(
@@ -146,7 +154,8 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int) -> Spec:
         rules=rules,
         parameters=parameters,
         network=network,
-        dense_inference_flops={convention: dense_cost.inference_flops(convention) for convention in CONVENTIONS},
+        dense_inference_flops={convention: compared_with.inference_flops(convention) for convention in CONVENTIONS},
+        found=found,
     )
     schedule = spec.schedule()
     if method.updates != "never" and method.parameters == "sparse":
@@ -206,11 +215,16 @@ def _factory(
     return factory
 
 
-def _trace(run: Run, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int) -> NetworkCost:
+def _trace(
+    run: Run,
+    options: Mapping[str, Any],
+    input_shape: tuple[int, ...],
+    classes: int,
+    method: Method,
+    parameters: int,
+) -> NetworkCost:
     # Runs differ in a hundred ways, their networks in a few: trace each network once.
-    return _traced(
-        run.model, json.dumps(run.model_options, sort_keys=True), tuple(input_shape), classes, method, parameters
-    )
+    return _traced(run.model, json.dumps(options, sort_keys=True), tuple(input_shape), classes, method, parameters)
 
 
 @functools.cache

@@ -19,8 +19,8 @@ from sparse_methods.sparsifier import LayerCount
 
 
 @contextlib.contextmanager
-def progress(specs: Sequence[Spec], console: Console) -> Iterator[Callable[[Run, int, int], None]]:
-    """A bar over all steps of ``specs`` on a terminal, a line per finished run elsewhere."""
+def progress(runs: Sequence[Run], console: Console) -> Iterator[Callable[[Run, int, int], None]]:
+    """A bar over all steps of ``runs`` on a terminal, a line per finished run elsewhere."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,7 +29,7 @@ def progress(specs: Sequence[Spec], console: Console) -> Iterator[Callable[[Run,
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("steps", total=sum(spec.run.steps for spec in specs))
+        task = bar.add_task("steps", total=sum(run.steps for run in runs))
         reached: dict[str, int] = {}
 
         def report(run: Run, step: int, steps: int) -> None:

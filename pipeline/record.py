@@ -14,6 +14,9 @@ from typing import Any
 
 from pipeline.run import PYDANTIC
 
+RECORD, WEIGHTS, MASKS, CURVE = "record.json", "weights.safetensors", "masks.safetensors", "curve.parquet"
+"""Files of a run's folder."""
+
 SCHEMA_VERSION = 1
 COMPARABILITY_VERSION = 1
 """Raised by hand when the results of an unchanged configuration would change; a test on golden trajectories asks for it."""
@@ -149,6 +152,11 @@ class Record:
     method, 32 bits each, without optimizer slots; null in records from before it was stated."""
     schema_version: int = SCHEMA_VERSION
     comparability_version: int = COMPARABILITY_VERSION
+
+
+def snapshot_name(step: int) -> str:
+    """File of the weights after ``step`` gradient steps."""
+    return f"weights-step{step}.safetensors"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

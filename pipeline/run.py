@@ -158,8 +158,21 @@ class StartFrom:
 
     run: Run
     """The run to begin from."""
-    take: Literal["weights", "mask", "both"] = "both"
-    """What is taken from it: its final weights, its final mask, or both."""
+    take: Literal["weights", "mask", "both", "architecture"] = "both"
+    """What is taken from it: its weights, its final mask, or both; or the sizes of its network without dead units."""
+    rewind: int | None = None
+    """Take the weights that it had after this gradient step, given for multiplier 1; null: its final ones."""
+
+    def __post_init__(self) -> None:
+        if self.rewind is not None:
+            taken = self.take in ("weights", "both")
+            _require(taken, "rewind", self.rewind, "absent unless weights are taken (take: weights or both)")
+            reached = 1 <= self.run.scaled(self.rewind) <= self.run.steps
+            _require(
+                reached, "rewind", self.rewind, f"a step of the run it is taken from, 1 to {self.run.protocol.steps}"
+            )
+            kept = self.rewind in self.run.snapshots
+            _require(kept, "rewind", self.rewind, f"among that run's snapshots {list(self.run.snapshots)}")
 
 
 @dataclass(frozen=True)
@@ -193,7 +206,9 @@ class Run:
     layers: dict[str, float | Literal["unmasked"]] = field(default_factory=dict)
     """Layers fixed by hand, over the model's own rules: an explicit sparsity, or unmasked."""
     start_from: StartFrom | None = None
-    """The run whose weights or mask this one begins from."""
+    """The run whose weights, mask or architecture this one begins from."""
+    snapshots: tuple[int, ...] = ()
+    """Steps, given for multiplier 1, whose weights are kept for runs that rewind to them."""
 
     def __post_init__(self) -> None:
         _whole_numbers_to_floats(self)
@@ -202,6 +217,13 @@ class Run:
         enough = f"enough for a step of the protocol's {self.protocol.steps}"
         _require(self.steps >= 1, "multiplier", self.multiplier, enough)
         _require(self.seed >= 0, "seed", self.seed, "at least 0")
+        within = all(1 <= step <= self.protocol.steps for step in self.snapshots)
+        _require(within, "snapshots", self.snapshots, f"steps from 1 to the protocol's {self.protocol.steps}")
+
+    @property
+    def finds_its_network(self) -> bool:
+        """Whether its network is known only when the run that it starts from is done."""
+        return self.start_from is not None and self.start_from.take == "architecture"
 
     @property
     def steps(self) -> int:
@@ -270,7 +292,8 @@ def run_from_dict(data: dict[str, Any]) -> Run:
     protocol["topology"] = Topology(**protocol.get("topology", {}))
     origin = data.get("start_from")
     start = StartFrom(**{**origin, "run": run_from_dict(origin["run"])}) if origin else None
-    return Run(**{**data, "protocol": Protocol(**protocol), "start_from": start})
+    snapshots = tuple(data.get("snapshots", ()))
+    return Run(**{**data, "protocol": Protocol(**protocol), "start_from": start, "snapshots": snapshots})
 
 
 def _whole_numbers_to_floats(value: Any) -> None:

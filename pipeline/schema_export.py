@@ -66,7 +66,8 @@ def record_schema() -> Schema:
     return {
         "$schema": GenerateJsonSchema.schema_dialect,
         **record,
-        "required": list(properties),
+        # Fields that older records lack have the default None.
+        "required": [field.name for field in dataclasses.fields(Record) if field.default is not None],
         "$defs": definitions,
     }
 

@@ -223,12 +223,15 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
         if isinstance(origin.get("run"), Mapping):
             overrides, inherited = origin["run"], {}
         else:
-            overrides = {key: value for key, value in origin.items() if key != "take"}
-            inherited = {key: value for key, value in fields.items() if key != "start_from"}
+            overrides = {key: value for key, value in origin.items() if key not in ("take", "rewind")}
+            inherited = {key: value for key, value in fields.items() if key not in ("start_from", "snapshots")}
         start = where.get("start_from") or next((p for k, p in where.items() if k.startswith("start_from.")), None)
         there = dict.fromkeys(_flatten(overrides), start) if start else {}
+        rewind = origin.get("rewind")
+        if rewind is not None:
+            overrides = {**overrides, "snapshots": sorted({*overrides.get("snapshots", ()), rewind})}
         parent = _checked_run(_nest({**_flatten(inherited), **_flatten(overrides)}), {**where, **there})
-        fields = {**fields, "start_from": {"run": parent, "take": origin.get("take", "both")}}
+        fields = {**fields, "start_from": {"run": parent, "take": origin.get("take", "both"), "rewind": rewind}}
     try:
         run = RUN.validate_python(fields)
     except ValidationError as error:
@@ -255,8 +258,13 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
 
 
 def _check_start(run: Run, where: Mapping[str, str]) -> None:
-    """A mask that is taken decides alone, so a run that asks for another sparsity would be named for what it is not."""
-    if run.start_from is None or run.start_from.take == "weights":
+    """A mask that is taken decides alone, so a run that asks for another sparsity would be named for what it is not.
+
+    A method that finds its own mask in the finished run's weights is free to.
+    """
+    if run.start_from is None or run.start_from.take not in ("mask", "both"):
+        return
+    if run.method in methods.METHODS and methods.METHODS[run.method].starts == "origin":
         return
     for field in ("sparsity", "distribution", "layout", "layers"):
         ours, theirs = getattr(run, field), getattr(run.start_from.run, field)

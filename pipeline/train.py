@@ -22,6 +22,7 @@ from pipeline.cost import TrainingLedger
 from pipeline.data.batches import Batches, evaluation_batches
 from pipeline.data.tensors import DataSet
 from pipeline.learning_rate import learning_rate_at
+from pipeline.origin import Origin
 from pipeline.plan import Spec
 from pipeline.record import Result
 from pipeline.run import Run
@@ -101,10 +102,12 @@ def train(
     checkpoints: Path,
     checkpoint_seconds: float = 30.0,
     report: Callable[[int, int], None] = lambda step, steps: None,
+    snapshot: Callable[[], None] = lambda: None,
 ) -> Training:
     """Train to the last step, or until the loss is not finite. Resumes from ``checkpoints`` when it holds one.
 
-    ``checkpoint_seconds`` is the least time between checkpoints, ``report`` hears of every point of the curve. Raises
+    ``checkpoint_seconds`` is the least time between checkpoints, ``report`` hears of every point of the curve, ``snapshot`` is
+    called after the steps that the run keeps. Raises
     ``checkpoint.CheckpointError`` for a checkpoint that cannot be used.
     """
     run, sparse = training.run, training.sparse
@@ -112,6 +115,7 @@ def train(
     if saved is not None:
         training.load_state_dict(saved)
     points = {round(run.steps * point / run.protocol.evaluations) for point in range(1, run.protocol.evaluations + 1)}
+    kept = {run.scaled(step) for step in run.snapshots}
     started = last_checkpoint = time.perf_counter()
     while sparse.steps < run.steps and not training.diverged:
         try:
@@ -119,6 +123,8 @@ def train(
         except NonFiniteScoreError:
             training.diverged = True
             break
+        if stepped and sparse.steps in kept:
+            snapshot()
         if stepped and sparse.steps in points:
             training.clock.train_seconds += time.perf_counter() - started
             add_point(training)
@@ -207,18 +213,15 @@ def save_checkpoint(training: Training, checkpoints: Path) -> None:
 def prepare(
     spec: Spec,
     dataset: DataSet,
-    weights: Mapping[str, Tensor] | None = None,
-    masks: Mapping[str, Tensor] | None = None,
+    origin: Origin | None = None,
 ) -> Training:
-    """Build the run's network, optimizer and engine on the data set's device, ready to train.
-
-    ``weights`` (a state dict) and ``masks`` come from the run that this one starts from.
-    """
+    """Build the run's network, optimizer and engine on the data set's device, ready to train from ``origin``."""
+    origin = origin or Origin()
     run, protocol, device, seeds = spec.run, spec.run.protocol, dataset.device, seeds_of(spec.run)
     torch.manual_seed(seeds.weights)
     model = spec.build()
-    if weights is not None:
-        model.load_state_dict(weights)
+    if origin.weights is not None:
+        model.load_state_dict(origin.weights)
     model.to(device)
     optimizer = make_optimizer(model, run)
     schedule = spec.schedule()
@@ -229,7 +232,8 @@ def prepare(
         sparsity=run.sparsity,
         distribution=run.distribution,
         total_steps=schedule.total_steps,
-        masks=masks,
+        masks=origin.masks,
+        origin=None if origin.final is None else _by_layer(model, origin.final),
         layers=spec.rules,
         update_every=schedule.update_every,
         begin=schedule.begin,
@@ -248,6 +252,12 @@ def prepare(
         ledger=TrainingLedger(spec.network, protocol.batch_size),
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
+
+
+def _by_layer(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The maskable weights of a state dict, by layer name."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {layer: state[names[id(weight)]] for layer, weight in maskable_weights(model).items()}
 
 
 def make_optimizer(model: nn.Module, run: Run) -> torch.optim.Optimizer:

@@ -15,14 +15,12 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from pipeline import memory, outcome, train
 from pipeline.checkpoint import CheckpointError
@@ -30,12 +28,14 @@ from pipeline.data.sources import cache_path
 from pipeline.data.tensors import DataError, DataSet, digest_of
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu, locked
+from pipeline.origin import OriginError, OriginFailedError, found_architecture, origin_of
 from pipeline.plan import Spec, read_plan, resolve
 from pipeline.provenance import source_digest
-from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Record, write_bytes, write_json
+from pipeline.record import COMPARABILITY_VERSION, RECORD, SCHEMA_VERSION, Record, write_bytes, write_json
 from pipeline.run import Run
+from sparse_methods import CannotError
 
-RECORD, KEPT, CHECKPOINTS, ATTEMPTS, SOURCE = "record.json", ".record.json", "checkpoints", "attempts", ".source"
+KEPT, CHECKPOINTS, ATTEMPTS, SOURCE = ".record.json", "checkpoints", "attempts", ".source"
 Report = Callable[[Run, int, int], None]
 USER_ERROR, RETRY = 2, 1
 STARTED_VARIABLE = "RIGL_BENCH_STARTED"
@@ -81,7 +81,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def run_all(specs: Sequence[Spec], bench: Bench, report: Report = lambda run, step, steps: None) -> int:
+def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, step, steps: None) -> int:
     """Run every specification; one that fails does not keep the others from finishing. Returns the exit code."""
     data: dict[str, DataSet] = {}
     worst = 0
@@ -89,7 +89,7 @@ def run_all(specs: Sequence[Spec], bench: Bench, report: Report = lambda run, st
         try:
             with locked(bench.folder(spec.run) / ".lock"):
                 code = run_one(spec, bench, data, report)
-        except (UserError, CheckpointError, DataError) as error:
+        except (UserError, OriginError, CheckpointError, DataError) as error:
             print(f"{spec.run.path}: {error}", file=sys.stderr)
             code = USER_ERROR
         except OSError as error:
@@ -113,7 +113,7 @@ def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) 
         return 0
     try:
         record = _attempt(spec, bench, data, report)
-    except (UserError, CheckpointError, DataError):
+    except (UserError, OriginError, CheckpointError, DataError):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
@@ -166,41 +166,31 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
     _configure(bench.device, run.protocol.deterministic)
     _discard_other_source(folder, run, f"{source_digest(run)} {data_digest} {COMPARABILITY_VERSION}")
     memory.reset_peak(bench.device)
-    training = train.prepare(spec, data[run.dataset], **_start(spec, bench))
-    train.train(
-        training,
-        folder / CHECKPOINTS,
-        bench.checkpoint_seconds,
-        report=lambda step, steps: report(run, step, steps),
-    )
+    try:
+        training = train.prepare(spec, data[run.dataset], origin_of(run, bench.results / "runs"))
+        train.train(
+            training,
+            folder / CHECKPOINTS,
+            bench.checkpoint_seconds,
+            report=lambda step, steps: report(run, step, steps),
+            snapshot=lambda: outcome.write_snapshot(training, folder),
+        )
+    except CannotError as error:
+        return outcome.not_trained(spec, f"skipped: {error}", bench.device)
     record = outcome.trained(training, bench.device, data_digest)
     outcome.write_files(training, folder)
     return record
 
 
-def _start(spec: Spec, bench: Bench) -> dict[str, dict[str, torch.Tensor]]:
-    """Weights and masks of the run that this one starts from.
+def resolve_at(run: Run, input_shape: tuple[int, ...], classes: int, results: Path) -> Spec:
+    """Resolve ``run`` where its parent's outcome is at hand; a run whose parent found no network is to be skipped.
 
-    Raises UserError when that run has no record yet, ValueError naming both when it has nothing to start from.
+    Raises OriginError when the parent of a run that takes its architecture is not trained yet.
     """
-    origin = spec.run.start_from
-    if origin is None:
-        return {}
-    folder, both = bench.folder(origin.run), f"{spec.run.path} starts from {origin.run.path}"
-    if not (folder / RECORD).exists():
-        raise UserError(f"{both}, which is not trained yet: run it first")
-    status = json.loads((folder / RECORD).read_text())["status"]
-    if status != "done":
-        raise ValueError(f"{both}, which is {status}")
-    kinds = {"weights": ("weights",), "mask": ("masks",), "both": ("weights", "masks")}[origin.take]
-    files = {"weights": folder / outcome.WEIGHTS, "masks": folder / outcome.MASKS}
     try:
-        found = {kind: load_file(files[kind]) for kind in kinds}
-    except (FileNotFoundError, SafetensorError) as error:
-        raise UserError(f"{both}, whose files cannot be read ({error}): delete {folder} and run it again") from error
-    if "masks" in found and not found["masks"]:
-        raise ValueError(f"{both} and takes its mask, but it has none")
-    return found
+        return resolve(run, input_shape, classes, found_architecture(run, results / "runs"))
+    except OriginFailedError as error:
+        return replace(resolve(run, input_shape, classes), skip=str(error))
 
 
 def _discard_other_source(folder: Path, run: Run, source: str) -> None:
@@ -269,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with leased_gpu(options.device, options.results / "leases", options.gpu_slots):
             return _run_job(options)
-    except (UserError, DataError, ValueError) as error:
+    except (UserError, OriginError, DataError, ValueError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -308,7 +298,8 @@ def _resolved(options: argparse.Namespace) -> tuple[list[Spec], list[Run]]:
     for name in {run.dataset for run in jobs[options.job]}:
         dataset = load_data(cache_path(name, options.results / "cache"))
         shapes[name] = (dataset.input_shape, dataset.classes)
-    return [resolve(run, *shapes[run.dataset]) for run in jobs[options.job]], list(study.runs)
+    specs = [resolve_at(run, *shapes[run.dataset], options.results) for run in jobs[options.job]]
+    return specs, list(study.runs)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def test_kill_resume_and_reruns(checkout: Path) -> None:
     assert "Nothing to be done" in reproduce(checkout)
     assert records(checkout) == after
 
-    rigl.write_text(rigl.read_text().replace("return layer.gradient.abs()", "return layer.gradient.abs() * 2"))
+    rigl.write_text(rigl.read_text().replace("return growth.SCORES", "return 2 * growth.SCORES"))
     reproduce(checkout)
     changed = {path for path, moment in records(checkout).items() if after[path] != moment}
     assert changed == {path for path in after if "/rigl/" in path}

@@ -7,11 +7,12 @@ user's own model, ``package.module:factory``; its factory may carry a ``layer_ru
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from pipeline.factories import import_factory, is_dotted
 from pipeline.models import lenet, wrn
@@ -57,6 +58,18 @@ def layer_rules(name: str, layout: str, distribution: str, sparsity: float) -> S
     """
     _, rules = _find(name)
     return resolve_rules(rules, name, layout, distribution, sparsity)
+
+
+def found_architecture(name: str, layers: Mapping[str, tuple[int, ...]], masks: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Options of model ``name`` that leave out what ``masks`` made dead; ``layers`` are its weights' shapes, unmasked ones
+    included. Raises ValueError for a model whose found architectures are not known."""
+    family = next((family for family in FAMILIES if family.numbers(name) is not None), None)
+    if family is None or family.found_by is None:
+        known = ", ".join(family.spelling for family in FAMILIES if family.found_by)
+        raise ValueError(f"no architecture can be taken from a {name!r}; it can from {known}")
+    return family.found_by(
+        {layer: masks.get(layer, torch.ones(shape, dtype=torch.bool)) for layer, shape in layers.items()}
+    )
 
 
 def usual_dataset(name: str) -> str | None:

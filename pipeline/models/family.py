@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 Sparsities = dict[str, "float | Literal['unmasked']"]
 """What the engine takes as ``layers=``: by layer name, an explicit sparsity or "unmasked"."""
@@ -57,6 +57,8 @@ class Family:
     factory: Callable[..., nn.Module]
     """Takes the numbers in the name, then ``input_shape``, ``classes`` and the options by keyword."""
     layer_rules: tuple[LayerRule, ...]
+    found_by: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None
+    """Options of the network that masks of all layers leave when dead units are removed; None: not known for the family."""
 
     def numbers(self, name: str) -> tuple[int, ...] | None:
         """The numbers in ``name``, or None when the name is not of this family."""

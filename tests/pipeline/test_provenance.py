@@ -197,13 +197,17 @@ def reached(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
         "comment": ("methods/set.py", "return layer.random()", "return layer.random()  # uniform"),
         "docstring": ("methods/set.py", "Drop the weights nearest to zero", "Remove the smallest weights"),
         "set": ("methods/set.py", "return layer.random()", "return -layer.random()"),
-        "rigl": ("methods/rigl.py", "layer.gradient.abs()", "layer.gradient"),
+        "rigl": ("methods/rigl.py", "growth.SCORES[self.growth](layer)", "-growth.SCORES[self.growth](layer)"),
         "pruning": ("methods/pruning.py", "return 0.0", "return 0.1"),
         "engine": ("topology.py", "values > threshold", "values >= threshold"),
         "schedules": ("schedules.py", "math.cos(", "math.sin("),
         "optimizer state": ("optimizer_state.py", "value.mul_(mask)", "value.mul_(1)"),
         "contract": ("method.py", "else 3 * cost.sparse", "else 4 * cost.sparse"),
         "distributions": ("distributions.py", "if eps * top <= 1:", "if eps * top < 1:"),
+        "growth": ("growth.py", "1 - momentum", "momentum"),
+        "first masks": ("first_mask.py", "1 - (1 - layer.sparsity)", "1 - (2 - layer.sparsity)"),
+        "dense parameters": ("dense_parameters.py", "weights - topology.zero_count", "topology.zero_count"),
+        "sparse parameters": ("sparse_parameters.py", "min(active, target)", "target"),
     }
     folder = tmp_path_factory.mktemp("copy")
     for package in ("sparse_methods", "pipeline"):
@@ -226,18 +230,24 @@ def test_explaining_a_method_reaches_nothing(reached: dict[str, list[str]], chan
 
 
 @pytest.mark.parametrize(
-    ("change", "methods"), [("set", {"set", "rigl", "snfs"}), ("rigl", {"rigl"}), ("pruning", {"pruning"})]
+    ("change", "methods"),
+    [
+        ("set", {"set", "set_itop", "mest", "snfs", "snfs_redistributed", "rigl", "rigl_itop", "srigl"}),
+        ("rigl", {"rigl", "rigl_itop", "srigl"}),
+        ("pruning", {"pruning", "granet"}),
+    ],
 )
 def test_a_method_reaches_itself_and_what_builds_on_it(
     reached: dict[str, list[str]], change: str, methods: set[str]
 ) -> None:
-    assert methods <= set(reached[change])
-    assert not {"static", "dense", "snip"} & set(reached[change])
-    if change != "set":
-        assert set(reached[change]) == methods
+    assert set(reached[change]) == methods
 
 
-@pytest.mark.parametrize("change", ["engine", "schedules", "optimizer state", "contract", "distributions"])
+ENGINE_CHANGES = ["engine", "schedules", "optimizer state", "contract", "distributions", "growth", "first masks"]
+ENGINE_CHANGES += ["dense parameters", "sparse parameters"]
+
+
+@pytest.mark.parametrize("change", ENGINE_CHANGES)
 def test_the_engine_reaches_every_method(reached: dict[str, list[str]], change: str) -> None:
     assert set(reached[change]) == set(METHODS)
 
