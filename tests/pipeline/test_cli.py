@@ -15,11 +15,12 @@ import pytest
 from pipeline import cli
 from pipeline.status import study_status
 from pipeline.study import load_study, study_names
+from sparse_methods import methods
 
 LAYER_KEYS = ["layer", "shape", "weights", "nonzeros", "sparsity", "masked"]
 COST_KEYS = ["dense_inference_flops", "inference_flops", "inference_x", "train_x"]
 METHOD_KEYS = ["name", "label", "family", "year", "citation", "dense_parts", "cannot"]
-METHODS = ["dense", "pruning", "rigl", "set", "small_dense", "snfs", "snip", "static"]
+METHODS = sorted(methods.METHODS)
 
 STUDY = """\
 title: A small study

@@ -16,6 +16,7 @@ from pipeline.plan import resolve
 from pipeline.run import LearningRate, Optimizer, Protocol, Run, StartFrom, Topology
 from pipeline.study import STUDIES, Study, load_study, parse_run, study_names
 from pipeline.yaml_source import StudyError
+from sparse_methods import methods
 
 BASE = """\
 base:
@@ -27,10 +28,10 @@ base:
     learning_rate: {peak: 0.1}
 """
 PROTOCOL = Protocol(10, 4, LearningRate(0.1))
-METHODS = "dense, pruning, rigl, set, small_dense, snfs, snip, static"
+METHODS = ", ".join(sorted(methods.METHODS))
 RUN_KEYS = (
     "model, dataset, method, protocol, sparsity, distribution, layout, multiplier, seed, model_options, method_options, "
-    "layers, start_from"
+    "layers, start_from, snapshots"
 )
 
 
@@ -456,7 +457,7 @@ EXACT = {
     ),
     "take": (
         "grid:\n- method: rigl\n  start_from: {method: dense, take: maks}",
-        "FILE:10: start_from.take: is 'maks'; input should be 'weights', 'mask' or 'both'",
+        "FILE:10: start_from.take: is 'maks'; input should be 'weights', 'mask', 'both' or 'architecture'",
     ),
     "key of only": (
         "grid: [{method: rigl}]\nonly: {metod: [rigl]}",
@@ -654,6 +655,48 @@ def test_a_mask_that_is_taken_must_be_what_the_run_is_named_for(desk: Desk) -> N
         message = desk.error(f"grid: [{row.replace('TAKE', take)}]")
         assert "takes the mask of a run with sparsity 0.9, this one has 0.98: make them equal" in message
     assert len(desk.load(f"grid: [{row.replace('TAKE', 'weights')}]").runs) == 2
+
+
+def test_a_ticket_may_come_from_a_run_of_another_sparsity(desk: Desk) -> None:
+    """Its mask is found in the parent's weights, not taken over."""
+    dense, ticket = desk.load(
+        "grid: [{method: ticket, sparsity: 0.9, start_from: {method: dense, sparsity: 0.0, take: mask}}]"
+    ).runs
+    assert (dense.method, ticket.sparsity, ticket.start_from) == ("dense", 0.9, StartFrom(dense, "mask"))
+
+
+def test_rewinding_asks_the_parent_to_keep_that_step(desk: Desk) -> None:
+    parent, child = desk.load(
+        "grid: [{method: static, sparsity: 0.9, start_from: {method: rigl, take: both, rewind: 4}}]"
+    ).runs
+    assert parent.snapshots == (4,)
+    assert child.snapshots == ()
+    assert child.start_from == StartFrom(parent, "both", 4)
+
+
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ("{method: rigl, take: mask, rewind: 4}", "must be absent unless weights are taken"),
+        ("{method: rigl, take: both, rewind: 11}", "steps from 1 to the protocol's 10"),
+        ("{method: rigl, take: both, rewind: 0}", "steps from 1 to the protocol's 10"),
+    ],
+)
+def test_rewinding_to_what_is_not_there_is_refused(start: str, reason: str, desk: Desk) -> None:
+    assert reason in desk.error(f"grid: [{{method: static, sparsity: 0.9, start_from: {start}}}]")
+
+
+def test_cadence_is_no_part_of_a_run_that_moves_at_every_step(desk: Desk) -> None:
+    study = desk.load("grid: [{method: [dnw, deepr], sparsity: 0.9, protocol.topology.update_every: [50, 200]}]")
+    assert [run.method for run in study.runs] == ["dnw", "deepr"]
+
+
+def test_an_architecture_may_be_taken_from_a_run_of_another_sparsity(desk: Desk) -> None:
+    parent, child = desk.load(
+        "grid: [{method: rigl, sparsity: 0.9, start_from: {sparsity: 0.98, take: architecture}}]"
+    ).runs
+    assert (parent.sparsity, child.sparsity) == (0.98, 0.9)
+    assert child.finds_its_network and not parent.finds_its_network
 
 
 def test_cadence_is_no_part_of_a_run_whose_topology_never_moves(desk: Desk) -> None:

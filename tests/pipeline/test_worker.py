@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import checkpoint, memory, outcome, plan, provenance, train, worker
+from pipeline import checkpoint, memory, plan, provenance, train, worker
 from pipeline.data.tensors import save
 from pipeline.plan import Spec, resolve
 from pipeline.study import load_study, parse_run
@@ -197,36 +197,24 @@ def test_a_missing_or_corrupt_cache_and_kept_record_are_named(
     assert f"{kept} is corrupt" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("take", ["weights", "mask", "both"])
-def test_a_run_starts_from_what_it_takes(take: str, make_bench: MakeBench, make_spec: MakeSpec) -> None:
-    bench, parent = make_bench(), make_spec("rigl", 0.98)
-    child = make_spec("static", 0.98, start_from={"take": take, "method": "rigl"})
-    assert child.run.start_from is not None
-    assert child.run.start_from.run == parent.run
-    assert run_all([parent], bench) == 0
-    training = train.prepare(
-        child, worker.load_data(bench.results / "cache" / "digits.safetensors"), **worker._start(child, bench)
-    )
-    fresh = train.prepare(make_spec("static", 0.98), training.batches.dataset)
-    files = bench.folder(parent.run)
-    parents_masks, parents_weights = (worker.load_file(files / name) for name in (outcome.MASKS, outcome.WEIGHTS))
-    for name, mask in training.sparse.masks.items():
-        source = fresh.sparse.masks if take == "weights" else parents_masks
-        assert torch.equal(mask, source[name])
-        weight = training.model.state_dict()[f"{name}.weight"]
-        unmasked = parents_weights[f"{name}.weight"] if take != "mask" else None
-        if unmasked is not None:
-            assert torch.equal(weight, unmasked * mask)
-
-
 def test_a_start_that_diverged_is_refused_naming_both(make_bench: MakeBench, make_spec: MakeSpec) -> None:
     protocol = {"learning_rate": {"peak": 1e18}}
     bench, parent = make_bench(), make_spec("static", protocol=protocol)
     child = make_spec("rigl", protocol=protocol, start_from={"take": "both", "method": "static"})
     assert run_all([parent, child], bench) == 0
     assert (
-        status(bench, child) == f"failed: ValueError: {child.run.path} starts from {parent.run.path}, which is diverged"
+        status(bench, child)
+        == f"failed: OriginFailedError: {child.run.path} starts from {parent.run.path}, which is diverged"
     )
+
+
+def test_what_a_method_finds_out_on_its_first_batch_is_a_skip(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    """50 weights of 50,200 for all layers, ranked together by SNIP: none is left for the first one."""
+    bench = make_bench()
+    spec = make_spec("snip", 0.999, method_options={"ranking": "global"})
+    assert spec.skip is None
+    assert run_all([spec], bench) == 0
+    assert status(bench, spec) == "skipped: ranking all layers together leaves fc1 without a weight"
 
 
 def test_a_second_process_waits_for_the_first(make_bench: MakeBench, make_spec: MakeSpec, tmp_path: Path) -> None:
