@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from sparse_methods.method import Method
+from sparse_methods.network import maskable_weights
 from sparse_methods.schedules import UpdateSchedule
-from sparse_methods.sparsifier import maskable_weights
 from sparse_methods.topology import zero_count
 
 CONVENTIONS = ("macs", "rigl")

@@ -24,9 +24,9 @@ from pipeline.record import write_json
 from pipeline.run import Run, run_from_dict
 from sparse_methods import methods
 from sparse_methods.distributions import LayerRule, layer_sparsities
-from sparse_methods.method import Method, Request
+from sparse_methods.method import Method, Request, refusal
+from sparse_methods.network import LayerCount, maskable_weights
 from sparse_methods.schedules import UpdateSchedule
-from sparse_methods.sparsifier import LayerCount, maskable_weights
 from sparse_methods.topology import zero_count
 
 
@@ -140,7 +140,7 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: dict[s
     compared_with = _trace(run, run.model_options, input_shape, classes, Method(), 0)
     dense_cost = _trace(run, options, input_shape, classes, Method(), 0)
     masked = {name: sparsity for name, sparsity in requested.items() if sparsity is not None}
-    skip, network = method.skip(_request(run, shapes, masked)), dense_cost
+    skip, network = refusal(method, _request(run, shapes, masked)), dense_cost
     if skip is None and type(method).build is not Method.build:
         try:
             network = _trace(run, options, input_shape, classes, method, parameters)

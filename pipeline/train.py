@@ -28,7 +28,8 @@ from pipeline.record import Result
 from pipeline.run import Run
 from pipeline.seeds import seeds_of
 from sparse_methods.method import Batch
-from sparse_methods.sparsifier import Sparsifier, maskable_weights, sparsify
+from sparse_methods.network import maskable_weights
+from sparse_methods.sparsifier import Sparsifier, sparsify
 from sparse_methods.topology import NonFiniteScoreError
 
 EVALUATION_BATCH = 1000

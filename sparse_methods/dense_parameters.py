@@ -14,21 +14,23 @@ from torch import nn
 
 from sparse_methods import topology
 from sparse_methods.method import Layer, Method
-from sparse_methods.optimizer_state import mask_state
+from sparse_methods.optimizer_state import group_index, mask_state
 from sparse_methods.schedules import UpdateSchedule
 
 
 @torch.no_grad()
 def adopt(method: Method, layers: Mapping[str, Layer], optimizer: torch.optim.Optimizer) -> None:
-    """Take the weights as dense parameters, and give the optimizer the method's extra ones, in a group of their own."""
-    extra = []
+    """Take the weights as dense parameters, and give the optimizer the method's extra ones: a group for each group of
+    weights, with its settings but without weight decay."""
+    extra: dict[int, list[nn.Parameter]] = {}
     for layer in layers.values():
         layer.dense = layer.weight.detach().clone()
         values = method.extra_parameters(layer)
         layer.extra = {name: nn.Parameter(value.to(layer.weight)) for name, value in values.items()}
-        extra += layer.extra.values()
-    if extra:
-        optimizer.add_param_group({"params": extra, "weight_decay": 0.0})
+        extra.setdefault(group_index(optimizer, layer.weight), []).extend(layer.extra.values())
+    for index, parameters in extra.items():
+        if parameters:
+            optimizer.add_param_group({**optimizer.param_groups[index], "params": parameters, "weight_decay": 0.0})
 
 
 @torch.no_grad()
@@ -58,10 +60,19 @@ def step(method: Method, layers: Mapping[str, Layer], optimizer: torch.optim.Opt
 
 
 @torch.no_grad()
-def choose_active(method: Method, layers: Mapping[str, Layer], step: int, schedule: UpdateSchedule) -> None:
+def choose_active(
+    method: Method,
+    layers: Mapping[str, Layer],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    schedule: UpdateSchedule,
+) -> None:
     """Choose the masks through which the dense parameters are seen after ``step``. Raises NonFiniteScoreError for NaN."""
     for layer in layers.values():
         topology.checked(layer.dense, layer.name)
         weights = layer.mask.numel()
         count = weights - topology.zero_count(method.sparsity_at(step, layer.sparsity, schedule), weights)
         layer.mask = method.active(layer, count)
+        trainable = method.trainable(layer)
+        if trainable is not None:
+            mask_state(optimizer, layer.weight, trainable)

@@ -28,7 +28,7 @@ def normal_start(layer: Layer) -> Tensor:
 
 
 SCORES: dict[str, Callable[[Layer], Tensor]] = {
-    "random": Layer.random,
+    "random": lambda layer: layer.random(),
     "gradient": lambda layer: layer.gradient.abs(),
     "momentum": lambda layer: layer.state[MEAN_GRADIENT].abs(),
 }

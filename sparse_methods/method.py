@@ -149,6 +149,13 @@ class TrainingCost(Protocol):
         ``is_due``, ``sparsity_at`` and ``needs_dense_gradient`` step by step."""
 
 
+def refusal(method: Method, request: Request) -> str | None:
+    """Why ``method`` cannot do what is asked, or None: its own reason, or that it chooses its masks itself."""
+    if request.masks_given and method.starts in ("dense", "magnitude", "first_batch"):
+        return "it chooses its masks itself and takes none from elsewhere"
+    return method.skip(request)
+
+
 @dataclass(frozen=True)
 class Method:
     """Defaults that do nothing special: a random mask, never changed."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,21 +18,10 @@ from torch import Tensor, nn
 
 from sparse_methods import dense_parameters, first_mask, methods, sparse_parameters, topology
 from sparse_methods.distributions import LayerRule, layer_sparsities
-from sparse_methods.method import Batch, CannotError, Layer, Method, Request
+from sparse_methods.method import Batch, CannotError, Layer, Method, Request, refusal
+from sparse_methods.network import LayerCount, maskable_weights
 from sparse_methods.optimizer_state import check_known, coupled_weight_decay, group_index, mask_state
 from sparse_methods.schedules import UpdateSchedule
-
-
-@dataclass(frozen=True)
-class LayerCount:
-    """What a layer holds now; ``sparsity`` is the achieved one."""
-
-    layer: str
-    shape: tuple[int, ...]
-    weights: int
-    nonzeros: int
-    sparsity: float
-    masked: bool
 
 
 def sparsify(
@@ -79,28 +67,11 @@ def sparsify(
             raise ValueError(f"method {chosen.name!r} trains without masks and cannot take any")
     elif masks is not None:
         sparse.set_masks(masks)
-    elif sparsity is None:
+    elif sparsity is None and "sparsity" not in chosen.ignores:
         raise ValueError(f"method {chosen.name!r} needs a sparsity, or masks")
     else:
-        sparse.draw_masks(sparsity, distribution, layers or {}, origin)
+        sparse.draw_masks(sparsity or 0.0, distribution, layers or {}, origin)
     return sparse
-
-
-def maskable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights of linear, convolutional and recurrent modules by layer name: the module's path, or the parameter's for a
-    recurrent module, where each stacked gate matrix is a layer. A weight shared by two modules appears once."""
-    found: dict[str, nn.Parameter] = {}
-    for path, module in model.named_modules():
-        if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-            candidates = {path or "weight": module.weight}
-        elif isinstance(module, nn.RNNBase):
-            named = module.named_parameters(prefix=path, recurse=False)
-            candidates = {name: parameter for name, parameter in named if parameter.ndim >= 2}
-        else:
-            continue
-        known = {id(parameter) for parameter in found.values()}
-        found |= {name: parameter for name, parameter in candidates.items() if id(parameter) not in known}
-    return found
 
 
 class Sparsifier:
@@ -159,10 +130,10 @@ class Sparsifier:
                 masks[name] = self.method.random_mask(shapes[name], zeros, generator)
         self._install(masks, requested)
         if self.method.starts == "magnitude":
-            dense_parameters.choose_active(self.method, self._layers, 0, self.schedule)
+            dense_parameters.choose_active(self.method, self._layers, self.optimizer, 0, self.schedule)
         elif self.method.starts == "origin":
-            for name, layer in self._layers.items():
-                layer.origin = origin[name].to(layer.weight)
+            for layer in self._layers.values():
+                layer.origin = _of_layer(origin or {}, layer)
             first_mask.choose(self.method, self._layers)
         self.awaits_first_batch = self.method.starts == "first_batch"
         self._apply_masks()
@@ -189,7 +160,7 @@ class Sparsifier:
         self._start()
 
     def _refuse(self, request: Request) -> None:
-        reason = self.method.skip(request)
+        reason = refusal(self.method, request)
         if reason is not None:
             raise CannotError(f"method {self.method.name!r} cannot do this: {reason}")
 
@@ -265,41 +236,51 @@ class Sparsifier:
             return False
         for name, layer in self._layers.items():
             layer.learning_rate = float(self.optimizer.param_groups[self._groups[name]]["lr"])
-        update_due = self.update_due
+        update_due, dense_gradient = self.update_due, self.needs_dense_gradient
+        if dense_gradient:
+            for layer in self._layers.values():
+                self.method.observe(layer)
         if update_due and self.method.updates == "instead_of_step":
-            if self.needs_dense_gradient:
-                self._observe()
             self._update_topology()
             return False
-        dense_gradients = self._observe(keep=update_due) if self.needs_dense_gradient else {}
         if self.method.parameters == "dense":
-            dense_parameters.give_gradients(self.method, self._layers)
+            self._step_behind_masks(clip_norm)
         else:
-            sparse_parameters.mask_gradients(self._layers, self._multipliers)
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        if self.method.parameters == "dense":
-            dense_parameters.step(self.method, self._layers, self.optimizer)
-        else:
-            self.optimizer.step()
-            sparse_parameters.move_after_step(self.method, self._layers, self._multipliers)
+            self._step_within_masks(clip_norm, update_due, dense_gradient)
         self.steps += 1
         if update_due:
-            for name, gradient in dense_gradients.items():
-                self._layers[name].weight.grad = gradient
             self._update_topology()
         return True
 
-    def _observe(self, keep: bool = False) -> dict[str, Tensor]:
-        """Show the method every dense gradient; keep copies for an update that follows the step, which masks them."""
-        for layer in self._layers.values():
-            self.method.observe(layer)
-        return {name: layer.gradient.clone() for name, layer in self._layers.items()} if keep else {}
+    def _step_behind_masks(self, clip_norm: float | None) -> None:
+        dense_parameters.give_gradients(self.method, self._layers)
+        self._clip(clip_norm)
+        dense_parameters.step(self.method, self._layers, self.optimizer)
+
+    def _step_within_masks(self, clip_norm: float | None, update_due: bool, dense_gradient: bool) -> None:
+        """The step on masked gradients. An update that follows finds the batch's gradients in their place: dense where it
+        needs them, and never as clipping and fused optimizers leave them."""
+        kept = self._gradients() if update_due and dense_gradient else None
+        sparse_parameters.mask_gradients(self._layers, self._multipliers)
+        kept = self._gradients() if update_due and not dense_gradient else kept
+        self._clip(clip_norm)
+        self.optimizer.step()
+        sparse_parameters.move_after_step(self.method, self._layers, self._multipliers)
+        for name, gradient in (kept or {}).items():
+            self._layers[name].weight.grad = gradient
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: layer.gradient.clone() for name, layer in self._layers.items()}
+
+    def _clip(self, norm: float | None) -> None:
+        if norm is not None:
+            extra = [parameter for layer in self._layers.values() for parameter in layer.extra.values()]
+            nn.utils.clip_grad_norm_([*self.model.parameters(), *extra], norm)
 
     @torch.no_grad()
     def _update_topology(self) -> None:
         if self.method.parameters == "dense":
-            dense_parameters.choose_active(self.method, self._layers, self.steps, self.schedule)
+            dense_parameters.choose_active(self.method, self._layers, self.optimizer, self.steps, self.schedule)
         else:
             sparse_parameters.drop_and_grow(self.method, self._layers, self.steps, self.schedule)
         self._apply_masks()
@@ -411,6 +392,15 @@ class Sparsifier:
             for key, value in state["extra"][name].items():
                 layer.extra[key].data.copy_(value)
         self._apply_masks()
+
+
+def _of_layer(origin: Mapping[str, Tensor], layer: Layer) -> Tensor:
+    found = origin.get(layer.name)
+    expected = tuple(layer.weight.shape)
+    if found is None or tuple(found.shape) != expected:
+        shape = "no weight" if found is None else f"a weight of shape {tuple(found.shape)}"
+        raise ValueError(f"the origin has {shape} for layer {layer.name!r}, which has shape {expected}")
+    return found.to(layer.weight)
 
 
 def _cloned(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import torch
@@ -88,20 +89,27 @@ def largest_per_row(score: Tensor, counts: Tensor, among: Tensor) -> Tensor:
 def apportion(total: int, shares: Sequence[float], capacities: Sequence[int]) -> list[int]:
     """``total`` as whole numbers in proportion to ``shares``, none above its capacity; what does not fit is shared anew.
 
-    Largest remainders round up first, the lowest index first among equals. Where all shares that are left are 0, room
-    is filled in proportion to the capacities. Raises ValueError when the capacities are too small.
+    Largest remainders round up, the lowest index first among equals, in exact arithmetic. Where all shares that are left
+    are 0, room is filled in proportion to the capacities. Raises ValueError when the capacities are too small,
+    NonFiniteScoreError for a share that is not a finite number.
     """
     if total > sum(capacities):
         raise ValueError(f"cannot place {total} in capacities that sum to {sum(capacities)}")
-    given = [0] * len(shares)
-    while (left := total - sum(given)) > 0:
-        room = [capacity - part for capacity, part in zip(capacities, given, strict=True)]
-        weights = [share if space else 0.0 for share, space in zip(shares, room, strict=True)]
-        weights = weights if sum(weights) > 0 else [float(space) for space in room]
-        exact = [left * weight / sum(weights) for weight in weights]
-        parts = [min(math.floor(part), space) for part, space in zip(exact, room, strict=True)]
-        by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
-        for i in by_remainder[: left - sum(math.floor(part) for part in exact)]:
-            parts[i] += parts[i] < room[i]
-        given = [before + part for before, part in zip(given, parts, strict=True)]
+    if not all(map(math.isfinite, shares)):
+        raise NonFiniteScoreError(f"shares are {list(shares)}: training has diverged")
+    full: set[int] = set()
+    while True:
+        left = total - sum(capacities[i] for i in full)
+        weights = {i: Fraction(share) for i, share in enumerate(shares) if i not in full}
+        if not any(weights.values()):
+            weights = {i: Fraction(capacities[i]) for i in weights}
+        whole = sum(weights.values()) or 1
+        exact = {i: left * weight / whole for i, weight in weights.items()}
+        over = [i for i in exact if exact[i] > capacities[i]]
+        if not over:
+            break
+        full.update(over)
+    given = [capacities[i] if i in full else math.floor(exact[i]) for i in range(len(shares))]
+    for i in sorted(exact, key=lambda i: (given[i] - exact[i], i))[: total - sum(given)]:
+        given[i] += 1
     return given

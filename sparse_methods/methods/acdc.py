@@ -38,7 +38,8 @@ class ACDC(Method):
         return self.ranking == "global"
 
     def is_due(self, step: int, last_update: int, schedule: UpdateSchedule) -> bool:
-        return schedule.on_pruning_grid(step)
+        # Updates follow a step, so that without a warm-up the first one falls at step 1.
+        return schedule.on_pruning_grid(step) or step == max(schedule.begin, 1)
 
     def drop_fraction(self, step: int, schedule: UpdateSchedule) -> float:
         return 0.0

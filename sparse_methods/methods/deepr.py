@@ -44,6 +44,7 @@ class DeepR(Method):
     def start(self, layer: Layer) -> None:
         drawn = torch.where(layer.random() < 0.5, -1.0, 1.0).to(layer.weight)
         layer.state["sign"] = torch.where(layer.mask & (layer.weight != 0), layer.weight.sign(), drawn)
+        layer.state["died"] = torch.zeros_like(layer.mask)
 
     def is_due(self, step: int, last_update: int, schedule: UpdateSchedule) -> bool:
         return True
@@ -54,18 +55,20 @@ class DeepR(Method):
     def after_step(self, layer: Layer) -> Tensor:
         walk = torch.zeros_like(layer.weight)
         walk[layer.mask] = self.noise * layer.normal(int(layer.mask.sum())) - self.l1
-        return layer.weight + layer.state["sign"] * layer.learning_rate * walk
+        theta = layer.state["sign"] * layer.weight + layer.learning_rate * walk
+        layer.state["died"] = theta < 0
+        return layer.state["sign"] * theta.clamp(min=0)
 
     def drop_score(self, layer: Layer) -> Tensor:
-        """theta of every connection."""
-        return layer.state["sign"] * layer.weight
+        """theta of every connection, below all others where it fell below zero in this step."""
+        return torch.where(layer.state["died"], -1.0, layer.state["sign"] * layer.weight)
 
     def drop_count(self, layer: Layer, active: int, fraction: float) -> int:
-        return int((self.drop_score(layer) < 0).sum())
+        return int((layer.state["died"] & layer.mask).sum())
 
     def grow_score(self, layer: Layer) -> Tensor:
         return layer.random() - layer.mask.to(layer.weight.dtype)
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
-        """Signs of dormant positions are held as well; a bit each would do."""
-        return 2 * sparse + dense
+        """Signs, and who died, are held for every position; a bit each would do."""
+        return 2 * sparse + 2 * dense

@@ -40,7 +40,10 @@ class GraSP(Method):
 
     def probe(self, layers: Sequence[Layer], batch: Batch) -> None:
         weights = [layer.weight for layer in layers]
-        loss = batch.loss(batch.model(batch.inputs) / self.temperature)
+        # On copies of the buffers: normalisation statistics have seen this batch once already.
+        buffers = {name: buffer.clone() for name, buffer in batch.model.named_buffers()}
+        outputs = torch.func.functional_call(batch.model, buffers, (batch.inputs,))
+        loss = batch.loss(outputs / self.temperature)
         gradients = torch.autograd.grad(loss, weights, create_graph=True)
         flow = sum((gradient * gradient.detach()).sum() for gradient in gradients)
         for layer, product in zip(layers, torch.autograd.grad(flow, weights), strict=True):

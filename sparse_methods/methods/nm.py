@@ -35,8 +35,6 @@ class NM(DNW):
         self.require(self.decay >= 0, "decay", "at least 0")
 
     def skip(self, request: Request) -> str | None:
-        if request.masks_given:
-            return "it chooses its masks itself and takes none from elsewhere"
         for name, sparsity in request.sparsities.items():
             if abs(sparsity - (1 - self.n / self.m)) > 1e-9:
                 return f"{self.n}:{self.m} is a sparsity of {1 - self.n / self.m:g}, {name} is asked for {sparsity:g}"
@@ -53,4 +51,4 @@ class NM(DNW):
         return mask.flatten(-2).movedim(-1, 1)
 
     def parameter_gradient(self, layer: Layer) -> Tensor:
-        return layer.gradient + self.decay * ~layer.mask * layer.dense
+        return layer.gradient + layer.dense * ~layer.mask * self.decay

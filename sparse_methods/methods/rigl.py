@@ -49,4 +49,6 @@ class RigL(SET):
         return (3 * cost.sparse * interval + 2 * cost.sparse + cost.dense) / (interval + 1)
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
-        return sparse + {"gradient": 1, "random": self.initial == "gradient", "momentum": 2}[self.growth] * dense
+        if self.growth == "random" and self.initial != "gradient":
+            return 2 * sparse
+        return sparse + (2 if self.growth == "momentum" else 1) * dense

@@ -31,8 +31,10 @@ class SNFSRedistributed(SNFS):
         return self.cannot[0] if request.distribution == "uniform" else None
 
     def redistribute(self, layers: Sequence[Layer], wanted: Mapping[str, int]) -> dict[str, int]:
-        shares = [float(growth.SCORES["momentum"](layer)[layer.mask].mean()) for layer in layers]
-        room = [layer.mask.numel() - int(layer.mask.sum()) + wanted[layer.name] for layer in layers]
+        active = [int(layer.mask.sum()) for layer in layers]
+        sums = [float(growth.SCORES["momentum"](layer)[layer.mask].sum()) for layer in layers]
+        shares = [total / max(count, 1) for total, count in zip(sums, active, strict=True)]
+        room = [layer.mask.numel() - count + wanted[layer.name] for layer, count in zip(layers, active, strict=True)]
         return dict(zip(wanted, topology.apportion(sum(wanted.values()), shares, room), strict=True))
 
     def train_flops(self, cost: TrainingCost) -> None:

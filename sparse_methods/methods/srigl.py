@@ -62,13 +62,16 @@ class SRigL(RigL):
         layer.state["neurons"] = layer.mask.flatten(1).any(dim=1)
 
     def keep(self, layer: Layer, score: Tensor, count: int) -> Tensor:
-        """The ``count`` largest weights, without those of ablated neurons and those above the new fan-in."""
-        kept = topology.largest(score, count, among=layer.mask)
+        """The ``count`` largest weights of the neurons that are not ablated, and no more of each than its new fan-in."""
         grown = int(layer.mask.sum()) - count
-        salient = kept | topology.largest(self.grow_score(layer), grown, among=torch.ones_like(kept))
+        largest_gradients = topology.largest(self.grow_score(layer), grown, among=torch.ones_like(layer.mask))
+        salient = largest_gradients | topology.largest(score, count, among=layer.mask)
         if self.ablation > 0 and not layer.is_last:
             layer.state["neurons"] = self._salient_neurons(layer, salient.flatten(1).sum(dim=1))
-        return topology.largest_per_row(score, self._fan_ins(layer), kept)
+        fan_ins = self._fan_ins(layer)
+        remaining = topology.largest_per_row(score, fan_ins.sign() * score.shape[1:].numel(), layer.mask)
+        kept = topology.largest(score, min(count, int(remaining.sum())), among=remaining)
+        return topology.largest_per_row(score, fan_ins, kept)
 
     def grow(self, layer: Layer, kept: Tensor, score: Tensor, count: int) -> Tensor:
         """Every remaining neuron grows up to the fan-in, whatever ``count`` the rounding leaves over."""
@@ -78,9 +81,9 @@ class SRigL(RigL):
     def _salient_neurons(self, layer: Layer, salient: Tensor) -> Tensor:
         """Those with enough salient weights, and at least as many as can hold the layer's budget."""
         fan_in = int(layer.mask.flatten(1).sum(dim=1).max())
-        enough = salient >= max(1, int(self.ablation * fan_in))
+        threshold = max(1, int(self.ablation * fan_in))
         needed = math.ceil(_budget(layer) / (layer.mask.numel() // len(salient)))
-        return enough if int(enough.sum()) >= needed else topology.largest(salient, needed, torch.ones_like(enough))
+        return salient >= min(threshold, int(salient.sort(descending=True).values[needed - 1]))
 
     def _fan_ins(self, layer: Layer) -> Tensor:
         """The layer's budget shared equally among its neurons; 0 for ablated ones."""

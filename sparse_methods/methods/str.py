@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sparse_methods.method import Layer, Request, TrainingCost
+from sparse_methods.method import Layer, TrainingCost
 from sparse_methods.methods.dnw import DNW
 
 
@@ -39,9 +39,6 @@ class STR(DNW):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.decay >= 0, "decay", "at least 0")
-
-    def skip(self, request: Request) -> str | None:
-        return "its masks follow from thresholds and cannot be given" if request.masks_given else None
 
     def extra_parameters(self, layer: Layer) -> dict[str, Tensor]:
         return {"s": layer.weight.new_tensor(self.initial)}

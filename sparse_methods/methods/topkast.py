@@ -47,8 +47,8 @@ class TopKAST(DNW):
         return super().active(layer, count)
 
     def parameter_gradient(self, layer: Layer) -> Tensor:
-        share = layer.mask.sum() / layer.mask.numel()
-        outer = layer.weight_decay * (1 / share - 1) * ~layer.mask * layer.dense
+        share = layer.mask.to(layer.dense.dtype).mean()
+        outer = layer.dense * ~layer.mask * (layer.weight_decay * (1 / share - 1))
         # The optimizer adds lambda * w to what it is given, everywhere.
         return layer.gradient + outer
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sparse_methods.schedules import UpdateSchedule
+from sparse_methods.schedules import UpdateSchedule, explored_to_the_end
 
 
 def due_steps(schedule: UpdateSchedule, first: int, last: int) -> list[int]:
@@ -146,3 +146,69 @@ def test_cubic_needs_a_span() -> None:
 def test_values_out_of_range_are_named(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         UpdateSchedule(**({"total_steps": 100} | options))
+
+
+def test_exploring_to_the_end_keeps_the_cadence_and_drops_the_rest() -> None:
+    """begin and interval stay; the end, the drop fraction and the decay are its own. Due at 5, 15, 25, 35 of 40."""
+    schedule = UpdateSchedule(total_steps=40, update_every=10, begin=5, end=12, drop_fraction=0.1, decay="constant")
+    explored = explored_to_the_end(schedule, 0.6)
+    assert explored == UpdateSchedule(40, 10, 5, "never", 0.6, "cosine")
+    assert due_steps(schedule, 1, 40) == [5]
+    assert due_steps(explored, 1, 40) == [5, 15, 25, 35]
+    assert [t for t in range(41) if explored.on_pruning_grid(t)] == [5, 15, 25, 35]
+
+
+def test_exploring_to_the_end_falls_to_zero_over_the_whole_run() -> None:
+    """0.6/2 (1 + cos(pi t/40)), not shifted by begin: cos is 1, 1/sqrt 2, 0, -1/2 and -1 at t = 0, 10, 20, 80/3, 40."""
+    explored = explored_to_the_end(UpdateSchedule(total_steps=40, begin=5, end=12), 0.6)
+    expected = {0: 0.6, 10: 0.3 * (1 + math.sqrt(0.5)), 20: 0.3, 30: 0.3 * (1 - math.sqrt(0.5)), 40: 0.0}
+    assert {t: explored.drop_fraction_at(t) for t in expected} == pytest.approx(expected, abs=1e-15)
+
+
+def test_exploring_to_the_end_needs_no_span() -> None:
+    explored = explored_to_the_end(UpdateSchedule(total_steps=40, begin=5, end=5), 0.6)
+    assert explored.drop_fraction_at(20) == pytest.approx(0.3)
+
+
+def test_exploring_to_the_end_differs_by_schedule_and_by_fraction() -> None:
+    """It is remembered, for it is asked at every step: never another's."""
+    one, other = UpdateSchedule(total_steps=40), UpdateSchedule(total_steps=80)
+    fractions = [explored_to_the_end(s, drop).drop_fraction_at(20) for s in (one, other) for drop in (0.6, 0.2)]
+    assert fractions == pytest.approx([0.3, 0.1, 0.3 * (1 + math.sqrt(0.5)), 0.1 * (1 + math.sqrt(0.5))])
+    assert explored_to_the_end(one, 0.6).drop_fraction_at(20) == fractions[0]
+
+
+def test_exploring_by_an_impossible_fraction_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"drop_fraction is 1\.5"):
+        explored_to_the_end(UpdateSchedule(total_steps=40), 1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"end": "never"}, "this method needs an end at which its target is reached, it is 'never'"),
+        ({"end": 31}, "this method would reach its target at step 31, the run ends at 30"),
+        ({"begin": 10, "end": 10}, "this method needs begin < end, both are 10"),
+        ({"begin": 40}, "this method would reach its target at step 40, the run ends at 30"),
+    ],
+)
+def test_a_target_that_is_not_reached_is_an_error_that_says_why(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        UpdateSchedule(total_steps=30, **options).require_reached("this method")
+
+
+@pytest.mark.parametrize("options", [{}, {"end": 30}, {"end": 1}, {"begin": 29, "end": 30}])
+def test_a_target_that_is_reached_is_none(options: dict[str, Any]) -> None:
+    UpdateSchedule(total_steps=30, **options).require_reached("this method")
+
+
+@pytest.mark.parametrize("end", ["never", 31])
+def test_cubic_needs_an_end_within_the_run(end: Any) -> None:
+    with pytest.raises(ValueError, match="gradual pruning"):
+        UpdateSchedule(total_steps=30, end=end).cubic_sparsity(10, 0.0, 0.8)
+
+
+@pytest.mark.parametrize("power", ["0", "-1", "nan", "inf", ""])
+def test_powers_that_make_no_decay_are_errors(power: str) -> None:
+    with pytest.raises(ValueError, match=r"decay is .*inverse_power:K"):
+        UpdateSchedule(total_steps=30, decay=f"inverse_power:{power}")

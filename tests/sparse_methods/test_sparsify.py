@@ -14,7 +14,7 @@ from torch.optim import SGD
 
 from sparse_methods import LayerCount, NonFiniteScoreError, Sparsifier, sparsify
 from sparse_methods.methods import make
-from sparse_methods.sparsifier import maskable_weights
+from sparse_methods.network import maskable_weights
 
 
 class Nested(nn.Module):

@@ -1,6 +1,8 @@
-"""Exact counts, exact-k selection and drop-and-grow, against values by hand and a stable sort."""
+"""Exact counts, exact-k selection, shares of a total and drop-and-grow, against values by hand and a stable sort."""
 
 from __future__ import annotations
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +12,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sparse_methods.method import Layer, Method
-from sparse_methods.topology import drop_count, largest, random_mask, zero_count
+from sparse_methods.topology import (
+    apportion,
+    drop_count,
+    largest,
+    largest_of_all,
+    random_mask,
+    sparsity_of,
+    zero_count,
+)
 
 
 def drop_and_grow(mask: Tensor, drop_score: Tensor, grow_score: Tensor, count: int) -> Tensor:
@@ -189,3 +199,181 @@ def test_random_mask_zeroes_every_position_equally_often() -> None:
     zeroed = sum((~random_mask((3, 4), 3, generator)).int() for _ in range(2000))
     assert zeroed.sum() == 6000
     assert (zeroed - 500).abs().max() < 5 * 19.4
+
+
+# -- sparsities of given masks -----------------------------------------------------------------------------------------
+
+
+def test_sparsity_of_is_the_ratio_where_that_gives_the_zeros_again() -> None:
+    assert [sparsity_of(zeros, 4) for zeros in range(5)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+
+
+def test_sparsity_of_moves_up_where_the_ratio_s_product_falls_short() -> None:
+    """15/22 * 22 is 14.999999999999998 in float64."""
+    assert zero_count(15 / 22, 22) == 14
+    assert zero_count(sparsity_of(15, 22), 22) == 15
+    assert sparsity_of(15, 22) == pytest.approx(15 / 22, rel=1e-15)
+
+
+def test_sparsity_of_gives_the_zeros_of_every_small_mask_again() -> None:
+    for weights in range(1, 201):
+        for zeros in range(weights + 1):
+            assert zero_count(sparsity_of(zeros, weights), weights) == zeros
+
+
+@given(st.integers(1, 10**9), st.data())
+def test_sparsity_of_gives_the_zeros_of_large_masks_again(weights: int, data: st.DataObject) -> None:
+    zeros = data.draw(st.integers(0, weights))
+    assert zero_count(sparsity_of(zeros, weights), weights) == zeros
+    assert 0 <= sparsity_of(zeros, weights) <= 1
+
+
+# -- layers ranked together --------------------------------------------------------------------------------------------
+
+
+def test_largest_of_all_ranks_tensors_of_other_shapes_together() -> None:
+    """Of 9 1 5 | 7 3 8 2 the four largest are 9, 8, 7, 5; without the 8, which is no candidate, the 3 as well."""
+    scores = {"a": torch.tensor([[9.0], [1.0], [5.0]]), "b": torch.tensor([[7.0, 3.0], [8.0, 2.0]])}
+    everything = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    found = largest_of_all(scores, 4, everything)
+    assert {name: mask.int().tolist() for name, mask in found.items()} == {"a": [[1], [0], [1]], "b": [[1, 0], [1, 0]]}
+    some = everything | {"b": mask_of([[1, 1], [0, 1]])}
+    found = largest_of_all(scores, 4, some)
+    assert {name: mask.int().tolist() for name, mask in found.items()} == {"a": [[1], [0], [1]], "b": [[1, 1], [0, 0]]}
+
+
+def test_largest_of_all_gives_ties_to_the_first_tensor_and_may_leave_one_nothing() -> None:
+    scores = {"b": torch.ones(1, 3), "a": torch.ones(2, 2)}
+    everything = {"a": torch.ones(2, 2, dtype=torch.bool), "b": torch.ones(1, 3, dtype=torch.bool)}
+    found = largest_of_all(scores, 4, everything)
+    assert {name: mask.int().tolist() for name, mask in found.items()} == {"b": [[1, 1, 1]], "a": [[1, 0], [0, 0]]}
+    assert not largest_of_all(scores, 3, everything)["a"].any()
+
+
+def test_largest_of_all_refuses_more_than_there_is() -> None:
+    scores = {"a": torch.ones(1, 2), "b": torch.ones(1, 2)}
+    with pytest.raises(ValueError, match="4 of 3"):
+        largest_of_all(scores, 4, {"a": mask_of([[1, 1]]), "b": mask_of([[0, 1]])})
+
+
+@given(updates(), st.data())
+def test_largest_of_all_equals_a_stable_sort_of_everything(
+    update: tuple[np.ndarray, np.ndarray, np.ndarray, int], data: st.DataObject
+) -> None:
+    mask, score, _, count = update
+    cut = data.draw(st.integers(0, mask.size))
+    parts = {"a": slice(0, cut), "b": slice(cut, None)}
+    found = largest_of_all(
+        {name: torch.from_numpy(score[part]) for name, part in parts.items()},
+        count,
+        {name: torch.from_numpy(mask[part]) for name, part in parts.items()},
+    )
+    expected = by_stable_sort(score, mask, count)
+    assert {name: part.numpy().tolist() for name, part in found.items()} == {
+        name: expected[part].tolist() for name, part in parts.items()
+    }
+
+
+# -- shares of a total -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("total", "shares", "capacities", "expected"),
+    [
+        (0, [1, 2], [5, 5], [0, 0]),
+        (6, [1, 2, 3], [9, 9, 9], [1, 2, 3]),
+        # 5/6, 5/3, 5/2: floors 0 1 2, and the largest remainders 5/6 and 2/3 round up
+        (5, [1, 2, 3], [9, 9, 9], [1, 2, 2]),
+        # halves: the lowest index first
+        (3, [1, 1], [9, 9], [2, 1]),
+        (2, [0.5, 0.5, 0.5], [9, 9, 9], [1, 1, 0]),
+        (5, [0, 1], [9, 9], [0, 5]),
+        # 6 are due to the first, which has room for 2: the other 4 are shared 1:1
+        (8, [6, 1, 1], [2, 9, 9], [2, 3, 3]),
+        # twice: 8 1 1 with room for 1 and 2 leave 7 to the last
+        (10, [8, 1, 1], [1, 2, 9], [1, 2, 7]),
+        # exactly full
+        (6, [1, 5, 0], [1, 2, 3], [1, 2, 3]),
+        # where shares are 0, in proportion to the room: 4 and 2
+        (3, [0, 0], [4, 2], [2, 1]),
+        # 5 are due to the first alone; after its room of 2, the shares left are 0: 3 in rooms of 4 and 2
+        (5, [1, 0, 0], [2, 4, 2], [2, 2, 1]),
+        (3, [1, 1, 1], [0, 9, 9], [0, 2, 1]),
+    ],
+)
+def test_apportion_by_hand(total: int, shares: list[float], capacities: list[int], expected: list[int]) -> None:
+    assert apportion(total, shares, capacities) == expected
+
+
+def test_apportion_gives_equal_remainders_to_the_lowest_index_whatever_their_rounding() -> None:
+    """4/3, 1/3 and 1/3: three remainders of a third, though 1.3333333333333333 - 1 is less than 0.3333333333333333."""
+    assert apportion(2, [4, 1, 1], [9, 9, 9]) == [2, 0, 0]
+
+
+def test_apportion_does_not_round_twice_what_is_shared_anew() -> None:
+    """11/3 each, but the first has room for 1; the other two have equal shares in 10. Rounded each time, they get 6 and 4:
+    11/3 up to 4 for the second alone, and then 3/2 up to 2."""
+    assert apportion(11, [1, 1, 1], [1, 20, 20]) == [1, 5, 5]
+
+
+def test_apportion_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="cannot place 6 in capacities that sum to 5"):
+        apportion(6, [1, 1], [2, 3])
+
+
+def test_apportion_refuses_shares_that_are_no_numbers() -> None:
+    """A mean over nothing is NaN; the total must not silently go where the room is."""
+    with pytest.raises((ValueError, ArithmeticError)):
+        apportion(3, [float("nan"), 1.0, 3.0], [10, 20, 30])
+
+
+@st.composite
+def totals(draw: st.DrawFn) -> tuple[int, list[float], list[int]]:
+    """A total, shares some of which are 0 or alike, and capacities in which it fits."""
+    size = draw(st.integers(1, 8))
+    share = st.one_of(st.just(0.0), st.integers(1, 6).map(float), st.floats(1e-6, 1e6))
+    shares = draw(st.lists(share, min_size=size, max_size=size))
+    capacities = draw(st.lists(st.integers(0, 60), min_size=size, max_size=size))
+    return draw(st.integers(0, sum(capacities))), shares, capacities
+
+
+@given(totals())
+def test_apportion_places_all_within_the_capacities_always_alike(case: tuple[int, list[float], list[int]]) -> None:
+    total, shares, capacities = case
+    given = apportion(total, shares, capacities)
+    assert sum(given) == total
+    assert all(
+        isinstance(part, int) and 0 <= part <= capacity for part, capacity in zip(given, capacities, strict=True)
+    )
+    assert apportion(total, list(shares), tuple(capacities)) == given
+
+
+@given(totals())
+def test_apportion_serves_shares_before_it_fills_room(case: tuple[int, list[float], list[int]]) -> None:
+    """What has no share gets something only where all that have one are full."""
+    total, shares, capacities = case
+    given = apportion(total, shares, capacities)
+    if any(part for part, share in zip(given, shares, strict=True) if share == 0):
+        assert all(
+            part == capacity for part, share, capacity in zip(given, shares, capacities, strict=True) if share > 0
+        )
+
+
+@given(st.integers(0, 500), st.lists(st.integers(0, 9), min_size=1, max_size=8).filter(any))
+def test_apportion_is_within_one_of_the_exact_share_when_there_is_room(total: int, shares: list[int]) -> None:
+    """And exact where that is a whole number; a larger share never gets less."""
+    given = apportion(total, shares, [500] * len(shares))
+    exact = [Fraction(total * share, sum(shares)) for share in shares]
+    assert all(abs(part - due) < 1 for part, due in zip(given, exact, strict=True))
+    assert all(part == due for part, due in zip(given, exact, strict=True) if due.denominator == 1)
+    ordered = [part for _, part in sorted(zip(shares, given, strict=True))]
+    assert ordered == sorted(ordered)
+
+
+@given(totals(), st.integers(-20, 20))
+def test_apportion_depends_on_the_ratios_of_shares_alone(case: tuple[int, list[float], list[int]], power: int) -> None:
+    """Powers of two change no rounding."""
+    total, shares, capacities = case
+    assert apportion(total, [share * 2.0**power for share in shares], capacities) == apportion(
+        total, shares, capacities
+    )
