@@ -46,7 +46,7 @@ format: $(STAMP) ## Format the code
 schemas: $(STAMP) ## Export the JSON schemas of studies and records
 	$(BIN)/python -m pipeline.schema_export
 
-readme: $(STAMP) ## Regenerate the README's block of results from the committed records
+readme: $(STAMP) ## Regenerate the README's methods, and its results from the committed records
 	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --readme README.md
 
 clean: ## Remove everything that the workflow made; committed results stay

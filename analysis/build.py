@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--study", required=True, help="name of the study, for titles")
         command.add_argument("--out", required=True, type=Path, help="folder to write into")
         command.set_defaults(act=lambda options, build=build: _build(build, options))
-    command = _command(commands, "readme", "Regenerate the results of a README between its markers.")
+    command = _command(commands, "readme", "Regenerate the methods and results of a README between their markers.")
     command.add_argument("--readme", required=True, type=Path, help="the README")
     command.set_defaults(act=_readme)
     command = _command(commands, "collect", "Write the records of a folder as one records.jsonl to commit.")
@@ -89,9 +89,17 @@ def _build(build, options: argparse.Namespace) -> None:
 
 
 def _readme(options: argparse.Namespace) -> None:
-    text = options.readme.read_text(encoding="utf-8")
+    # Imported here: it imports torch, which --help and collect do without.
+    from analysis.tables import methods as methods_table
+    from pipeline.present import method_cards
+    from sparse_methods.methods import METHODS
+
     studies = [(folder.name, _load([folder], options).current) for folder in options.records]
-    options.readme.write_text(readme.replaced(text, readme.block(studies)), encoding="utf-8")
+    methods = methods_table.markdown(method_cards(METHODS), references.load())
+    text = options.readme.read_text(encoding="utf-8")
+    text = readme.replaced(text, readme.METHODS, methods)
+    text = readme.replaced(text, readme.RESULTS, readme.results(studies))
+    options.readme.write_text(text, encoding="utf-8")
 
 
 def _collect(options: argparse.Namespace) -> None:

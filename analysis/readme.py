@@ -1,4 +1,4 @@
-"""The results in the README: a block between two markers, regenerated from committed records."""
+"""What is generated in the README: blocks between two markers each, of results and of methods."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from analysis import stats
 from analysis.errors import AnalysisError
 from analysis.tables import main
 
-BEGIN, END = "<!-- BEGIN results -->", "<!-- END results -->"
+RESULTS, METHODS = "results", "methods"
+"""Names of the blocks."""
 
 
-def replaced(readme: str, block: str) -> str:
-    """``readme`` with ``block`` between its markers. Raises AnalysisError unless each is there once, in order."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise AnalysisError(f"the README needs, once and in this order, lines with\n{BEGIN} and {END}")
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{block.strip()}\n{END}{after}"
+def markers(name: str) -> tuple[str, str]:
+    """The lines between which the block ``name`` stands."""
+    return f"<!-- BEGIN {name} -->", f"<!-- END {name} -->"
 
 
-def block(studies: Sequence[tuple[str, pd.DataFrame]]) -> str:
+def replaced(readme: str, name: str, block: str) -> str:
+    """``readme`` with ``block`` between the markers ``name``. Raises AnalysisError unless each is there once, in order."""
+    begin, end = markers(name)
+    if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
+        raise AnalysisError(f"the README needs, once and in this order, lines with\n{begin} and {end}")
+    before, rest = readme.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{block.strip()}\n{end}{after}"
+
+
+def results(studies: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """The main tables of each study, given by name and tidy table, and where and when it was measured."""
     return "\n\n".join(f"### {name}\n\n{_measured(frame)}\n\n{_tables(frame)}" for name, frame in studies)
 

@@ -17,8 +17,8 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.errors import AnalysisError
-from analysis.variants import variants
-from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, Ledger, Record
+from analysis.variants import start_of, variants
+from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION, LayerCount, Ledger, Record
 from pipeline.run import Run, Topology, run_from_dict
 
 STATUSES = ("done", "diverged", "skipped", "failed")
@@ -27,6 +27,8 @@ BASELINES = ("dense", "small_dense", "static")
 """Listed first, whatever their family and year; other methods follow by family and year."""
 FAMILIES = ("dense", "one-shot", "sparse-to-sparse", "dense-to-sparse")
 DISTRIBUTIONS = {"uniform": "uniform", "erdos_renyi": "ER", "erk": "ERK"}
+UNKNOWN = "unknown"
+"""Said of a method that has no file here."""
 SUITE = "rigl-bench"
 AGAIN = "delete it and run again, or use `rigl-bench retry`"
 
@@ -45,12 +47,16 @@ COLUMNS = {
     "year": "Int64",
     "citation": "str",  # BibTeX key, empty where there is none
     "dense_parts": "str",  # what is dense during training, empty where nothing is
-    "distribution": "str",
+    "distribution": "str",  # empty where the method gives it no meaning
     "layout": "str",
     "variant": "str",  # see analysis.variants
+    "start": "str",  # what is taken from the run that this one starts from; empty where there is none
     "series": "category",  # name of the line or row: label, distribution, variant; ordered by family, then year
-    "sparsity": "float64",  # requested
+    "sparsity": "float64",  # requested; not a number where it is an outcome
+    "sparsity_is_outcome": "bool",  # the method cannot be asked for one (STR)
     "achieved_sparsity": "float64",  # over all layers, unmasked ones included
+    "missing_weights": "float64",  # share of the weights asked for that are not there at the end
+    "free_layers": "str",  # why layers hold other numbers of weights than asked for; empty where they do not
     "multiplier": "float64",
     "seed": "int64",
     "status": "str",  # one of STATUSES
@@ -62,6 +68,8 @@ COLUMNS = {
     "train_loss_nats": "float64",
     "bits_per_character": "float64",
     **{f"{convention}_{field.name}": "float64" for convention in CONVENTIONS for field in fields(Ledger)},
+    "explored": "float64",  # share of masked layers' weights that were ever active
+    "peak_parameter_bytes": "Int64",  # what the method states for the worst moment of training
     "size_bytes": "Int64",
     "train_seconds": "float64",
     "peak_memory_bytes": "Int64",
@@ -96,8 +104,8 @@ class Table:
 def load(folders: Iterable[Path], methods: Mapping[str, Any], runs: Sequence[str] | None = None) -> Table:
     """The tidy table of the records below ``folders``, in the columns of COLUMNS.
 
-    ``methods`` is ``sparse_methods.methods.METHODS``; of its classes label, family, year, citation and dense_parts are
-    read. ``runs`` restricts to these run paths. Raises AnalysisError as ``read`` does.
+    ``methods`` is ``sparse_methods.methods.METHODS``; of its classes what they state is read: label, family, year, citation,
+    dense_parts, ignores, exempt and starts. ``runs`` restricts to these run paths. Raises AnalysisError as ``read`` does.
     """
     frame = tidy(read(folders, runs), methods)
     current = frame["comparability_version"] == COMPARABILITY_VERSION
@@ -148,7 +156,7 @@ def tidy(loaded: Sequence[Loaded], methods: Mapping[str, Any]) -> pd.DataFrame:
     """One row per record, typed and named by COLUMNS, in the order in which tables and legends list them."""
     told = variants([item.run for item in loaded])
     rows = [_row(item, methods, variant) for item, variant in zip(loaded, told, strict=True)]
-    rows.sort(key=lambda row: (_place(row), row["model"], row["dataset"], row["layout"], row["sparsity"], row["run"]))
+    rows.sort(key=_place_of)
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
     frame["series"] = pd.Categorical(frame["series"], categories=frame["series"].astype("str").unique(), ordered=True)
     panels = ["model", "dataset", "layout", "multiplier", "sparsity", "series", "cell", "seed"]
@@ -223,31 +231,40 @@ def _row(item: Loaded, methods: Mapping[str, Any], variant: str) -> dict[str, An
     record, run = item.record, item.run
     method = methods.get(run.method)
     label = run.method if method is None else method.label
-    shared = "" if run.distribution == "uniform" else DISTRIBUTIONS[run.distribution]
+    ignored = getattr(method, "ignores", ())
+    distribution = "" if "distribution" in ignored else run.distribution
+    shared = "" if distribution in ("", "uniform") else DISTRIBUTIONS[distribution]
+    is_outcome = "sparsity" in ignored and method.starts != "unmasked"
     status, reason = _status(record)
     result, timing, provenance = record.result, record.timing, record.provenance
     row = {
         "run": record.run,
         "cell": run.cell_digest,
-        "setting": _setting(run),
+        "setting": _setting(run, getattr(method, "starts", "random")),
         "model": run.model,
         "dataset": run.dataset,
         "method": run.method,
         "method_label": label,
-        "family": getattr(method, "family", "unknown"),
+        "family": getattr(method, "family", UNKNOWN),
         "year": getattr(method, "year", None),
         "citation": getattr(method, "citation", None) or "",
-        "dense_parts": "; ".join(getattr(method, "dense_parts", ())),
-        "distribution": run.distribution,
+        "dense_parts": "; ".join(getattr(method, "dense_parts", (UNKNOWN,))),
+        "distribution": distribution,
         "layout": run.layout,
         "variant": variant,
+        "start": start_of(run),
         "series": ", ".join(part for part in (label, shared, variant) if part),
-        "sparsity": run.sparsity,
+        "sparsity": None if is_outcome else run.sparsity,
+        "sparsity_is_outcome": is_outcome,
         "achieved_sparsity": record.sparsity,
+        "missing_weights": None if is_outcome else _missing(record.layers),
+        "free_layers": "" if is_outcome else _free_layers(record.layers, getattr(method, "exempt", {})),
         "multiplier": run.multiplier,
         "seed": run.seed,
         "status": status,
         "reason": reason,
+        "explored": record.explored,
+        "peak_parameter_bytes": record.peak_parameter_bytes,
         "size_bytes": record.size_bytes,
         "finished": timing.finished if timing else "",
         "train_seconds": timing.train_seconds if timing else None,
@@ -267,14 +284,38 @@ def _row(item: Loaded, methods: Mapping[str, Any], variant: str) -> dict[str, An
     return row
 
 
-def _setting(run: Run) -> str:
-    """What two methods must share to be compared: everything but the method and how it moves its topology."""
+def _setting(run: Run, starts: str) -> str:
+    """What two methods must share to be compared: everything but the method and how it finds or moves its topology."""
     protocol = replace(run.protocol, topology=Topology())
-    return replace(run, method="any", method_options={}, protocol=protocol).cell_digest
+    finds_its_mask = run.start_from is not None and run.start_from.take == "mask" and starts == "origin"
+    start = None if finds_its_mask else run.start_from
+    return replace(run, method="any", method_options={}, protocol=protocol, start_from=start, snapshots=()).cell_digest
 
 
-def _place(row: Mapping[str, Any]) -> tuple:
-    baseline = BASELINES.index(row["method"]) if row["method"] in BASELINES else len(BASELINES)
-    family = FAMILIES.index(row["family"]) if row["family"] in FAMILIES else len(FAMILIES)
-    natural = [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", row["series"])]
-    return baseline, family, row["year"] or 0, row["method"], natural
+def _missing(layers: Sequence[LayerCount]) -> float | None:
+    """Share of the weights asked for that are not there; rounding to whole weights does not count."""
+    asked = sum(layer.weights * (1 - layer.requested_sparsity) for layer in layers)
+    missing = asked - sum(layer.nonzeros for layer in layers)
+    return None if not asked else missing / asked if abs(missing) >= len(layers) else 0.0
+
+
+def _free_layers(layers: Sequence[LayerCount], exempt: Mapping[str, str]) -> str:
+    """Why layers hold other numbers of weights than asked for, as the method says it; empty where all hold theirs."""
+    asked = {layer.layer: layer.weights * (1 - layer.requested_sparsity) for layer in layers}
+    if all(abs(layer.nonzeros - asked[layer.layer]) < 1 for layer in layers):
+        return ""
+    return exempt.get("layer counts", "layers do not keep the numbers asked for")
+
+
+def place(method: str, family: str, year: int | None, series: str) -> tuple:
+    """Where tables and legends list a method's series: baselines first, then by family and year."""
+    baseline = BASELINES.index(method) if method in BASELINES else len(BASELINES)
+    rank = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+    parts = re.split(r"([0-9]+(?:\.[0-9]+)?)", series)
+    natural = [float(part) if index % 2 else part for index, part in enumerate(parts)]
+    return baseline, rank, year or 0, method, natural
+
+
+def _place_of(row: Mapping[str, Any]) -> tuple:
+    series = place(row["method"], row["family"], row["year"], row["series"])
+    return series, row["model"], row["dataset"], row["layout"], row["sparsity"] or 0.0, row["run"]

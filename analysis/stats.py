@@ -29,6 +29,9 @@ MEANS = {
     "inference_flops": "rigl_inference_flops",
     "macs_inference_x": "macs_inference_x",
     "macs_train_x": "macs_train_x",
+    "missing_weights": "missing_weights",
+    "explored": "explored",
+    "peak_parameter_bytes": "peak_parameter_bytes",
     "test_loss_nats": "test_loss_nats",
     "train_loss_nats": "train_loss_nats",
     "size_bytes": "size_bytes",
@@ -40,15 +43,17 @@ MEANS = {
 PANEL = ["model", "dataset", "layout", "multiplier"]
 IDENTITY = [
     *("cell", "setting", "model", "dataset", "method", "method_label", "family", "year", "citation", "dense_parts"),
-    *("distribution", "layout", "variant", "series", "sparsity", "multiplier", "comparability_version"),
+    *("distribution", "layout", "variant", "start", "series", "sparsity", "sparsity_is_outcome", "multiplier"),
+    "comparability_version",
 ]
 
 COLUMNS = [
     *IDENTITY,
-    "axis_sparsity",  # what axes and headings show: the requested sparsity, of a layout of its own the achieved one
+    "axis_sparsity",  # what axes and headings show: the requested sparsity; the achieved one of an outcome or a layout
     *("mean", "n", "low", "high"),  # of the accuracy, a fraction, over the runs that are done
     *STATUSES,  # numbers of runs
     "reason",  # of skips and failures
+    "free_layers",  # why layers hold other numbers of weights than asked for, in the runs that are done
     "train_total_x",  # training FLOPs of what the runs did over the dense ones at multiplier 1, convention rigl
     *MEANS,
     *("difference_mean", "difference_n", "difference_low", "difference_high"),  # from REFERENCE, paired by seed
@@ -104,7 +109,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     summary = pd.DataFrame(rows, columns=COLUMNS)
     kept = {name: frame[name].dtype for name in IDENTITY}
     counts = dict.fromkeys(["n", *STATUSES, "difference_n", "sources"], "int64")
-    texts = dict.fromkeys(["reason", "hardware", "commit", "finished"], "str")
+    texts = dict.fromkeys(["reason", "free_layers", "hardware", "commit", "finished"], "str")
     rest = dict.fromkeys(set(COLUMNS) - set(kept) - set(counts) - set(texts), "float64")
     return summary.astype(kept | counts | texts | rest)
 
@@ -139,15 +144,16 @@ def _cell(group: pd.DataFrame, references: dict[tuple[str, int], pd.DataFrame]) 
     accuracy = interval(done["accuracy"])
     difference = Interval(nan, 0, nan, nan)
     reference = references.get((first["setting"], first["comparability_version"]))
-    if reference is not None and first["method"] != REFERENCE:
+    if reference is not None and first["method"] != REFERENCE and not first["sparsity_is_outcome"]:
         difference = paired(_by_seed(group), _by_seed(reference))
     means = {name: done[column].astype("float64").mean() for name, column in MEANS.items()}
     return {
         **{name: first[name] for name in IDENTITY},
-        "axis_sparsity": _axis_sparsity(group),
+        "axis_sparsity": _axis_sparsity(first, done if len(done) else group),
         **asdict(accuracy),
         **{status: int((group["status"] == status).sum()) for status in STATUSES},
         "reason": "; ".join(dict.fromkeys(" ".join(reason.split()) for reason in group["reason"] if reason)),
+        "free_layers": "; ".join(dict.fromkeys(reason for reason in done["free_layers"] if reason)),
         "train_total_x": (done["rigl_train_flops_total"] / done["rigl_dense_train_flops"]).mean(),
         **means,
         **{f"difference_{name}": value for name, value in asdict(difference).items()},
@@ -158,11 +164,11 @@ def _cell(group: pd.DataFrame, references: dict[tuple[str, int], pd.DataFrame]) 
     }
 
 
-def _axis_sparsity(group: pd.DataFrame) -> float:
-    first = group.iloc[0]
-    achieved = group["achieved_sparsity"].mean()
+def _axis_sparsity(first: pd.Series, runs: pd.DataFrame) -> float:
+    """Not a number where sparsity is an outcome and no run has reached one."""
+    achieved = runs["achieved_sparsity"].mean()
     asked = first["layout"] == "default" or pd.isna(achieved)
-    return first["sparsity"] if asked else round(achieved, 3)
+    return first["sparsity"] if asked and not first["sparsity_is_outcome"] else round(achieved, 3)
 
 
 def _by_seed(group: pd.DataFrame) -> pd.Series:

@@ -1,7 +1,7 @@
 """One look for every figure: the theme, a colour and a marker per method, a line style per distribution.
 
 The colours of the known methods are Okabe and Ito's, those of others Paul Tol's muted set; both were made to be told
-apart by colour-blind readers, and markers tell methods apart without colour.
+apart by colour-blind readers. Kin share a colour and differ in the shape of their marker.
 """
 
 from __future__ import annotations
@@ -36,11 +36,33 @@ KNOWN = {
     "snfs": Look("#CC79A7", "X"),
     "rigl": Look("#D55E00", "o"),
     "pruning": Look("#0072B2", "D"),
+    # Frozen masks found by scores.
+    "grasp": Look("#E69F00", "s"),
+    "synflow": Look("#E69F00", "X"),
+    # Random growth.
+    "set_itop": Look("#009E73", "o"),
+    "deepr": Look("#009E73", "D"),
+    "mest": Look("#009E73", "^"),
+    # Weights that move between layers, beside the one that gave up on it.
+    "snfs_redistributed": Look("#CC79A7", "o"),
+    "dsr": Look("#CC79A7", "^"),
+    # Growth by gradient.
+    "rigl_itop": Look("#D55E00", "^"),
+    "srigl": Look("#D55E00", "X"),
+    # From dense, or nearly, to sparse.
+    "granet": Look("#0072B2", "o"),
+    "acdc": Look("#0072B2", "X"),
+    "ticket": Look("#0072B2", "^"),
+    # Dense parameters seen through a mask.
+    "dnw": Look("#000000", "^"),
+    "topkast": Look("#000000", "s"),
+    "nm": Look("#000000", "X"),
+    "str": Look("#56B4E9", "P"),
 }
 COLORS = ("#332288", "#882255", "#999933", "#44AA99", "#CC6677", "#117733", "#AA4499")
 MARKERS = ("<", ">", "*", "h", "d", "H", "8")
-DASHES: dict[str, str | tuple[int, ...]] = {"uniform": "", "erk": (4, 1.5), "erdos_renyi": (1, 1.5)}
-"""Line styles by distribution, as seaborn takes them: solid, dashed, dotted."""
+DASHES: dict[str, str | tuple[int, ...]] = {"": "", "uniform": "", "erk": (4, 1.5), "erdos_renyi": (1, 1.5)}
+"""Line styles by distribution, as seaborn takes them: solid (also where there is none), dashed, dotted."""
 
 COLUMN_INCHES = 3.4
 FONT_POINTS = 8
@@ -50,7 +72,7 @@ def look(method: str, shade: float = 0) -> Look:
     """The look of ``method``; for its variants the colour is turned to white by the share ``shade`` within [0, 1).
 
     Of a method without a row in KNOWN it follows from the name alone, so that it stays the same whatever other methods
-    come; a clash of both colour and marker (one in 49) is solved by a row in KNOWN.
+    come; a clash of both colour and marker with another such method (one in 49) is solved by a row in KNOWN.
     """
     found = KNOWN.get(method)
     if found is None:

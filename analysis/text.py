@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
+from analysis.records import DISTRIBUTIONS
 from analysis.stats import STATUSES
 
 NONE = "–"
+SUM = "Σ"
+SUM_NOTE = f"{SUM}: the sum over the batches of the runs, of methods that have no closed form of their training cost"
 INTERVAL_NOTE = "± is half the width of the 95 % Student t interval over n seeds; one seed has no interval"
 PROBLEMS = tuple(status for status in STATUSES if status != "done")
 
@@ -38,8 +41,27 @@ def problems(cell: Mapping[str, Any]) -> str:
 
 
 def sparsity(value: float) -> str:
-    """ "96.5 %"."""
-    return f"{100 * value:.4g} %"
+    """ "96.5 %"; a dash where no sparsity was reached."""
+    return NONE if isnan(value) else f"{100 * value:.4g} %"
+
+
+def percent(value: float) -> str:
+    """ "91.3 %", of a fraction."""
+    return NONE if isnan(value) else f"{100 * value:.1f} %"
+
+
+def reached(cell: Mapping[str, Any]) -> str:
+    """ "96.9 % (96.5 % asked)", "91.3 % (an outcome)", "96.5 %": what a cell's networks hold, and what was asked for."""
+    achieved = percent(cell["achieved_sparsity"])
+    if cell["sparsity_is_outcome"]:
+        return f"{achieved} (an outcome)"
+    as_asked = abs(cell["achieved_sparsity"] - cell["sparsity"]) <= 0.0005
+    return achieved if as_asked else f"{achieved} ({sparsity(cell['sparsity'])} asked)"
+
+
+def distribution(value: str) -> str:
+    """ "ERK"; a dash where the method gives it no meaning."""
+    return DISTRIBUTIONS[value] if value else NONE
 
 
 def times(value: float) -> str:
@@ -49,9 +71,21 @@ def times(value: float) -> str:
     return f"{value:.{2 if value >= 1 else 3}f}×"
 
 
+def training(cell: Mapping[str, Any]) -> str:
+    """ "0.210×": FLOPs of training by the method's closed form; "0.210× Σ": none, the sum over its runs' batches."""
+    if isnan(cell["train_x"]) and not isnan(cell["train_total_x"]):
+        return f"{times(cell['train_total_x'])} {SUM}"
+    return times(cell["train_x"])
+
+
 def cost(cell: Mapping[str, Any]) -> str:
     """ "0.200× / 0.210×": FLOPs of inference and of training over the dense network's, convention rigl."""
-    return f"{times(cell['inference_x'])} / {times(cell['train_x'])}"
+    return f"{times(cell['inference_x'])} / {training(cell)}"
+
+
+def kilobytes(value: float) -> str:
+    """ "1,065 kB"."""
+    return NONE if isnan(value) else f"{value / 1000:,.0f} kB"
 
 
 def length(multiplier: float) -> str:
@@ -63,6 +97,11 @@ def setting(model: str, dataset: str, layout: str, multiplier: float) -> str:
     """ "lenet300 on mnist, 5× training": the title of a panel or of a table."""
     named = "" if layout == "default" else f", {layout} layout"
     return f"{model} on {dataset}{named}" + ("" if multiplier == 1 else f", {length(multiplier)} training")
+
+
+def markdown(value: str) -> str:
+    """``value`` with everything escaped that Markdown would read as more than text."""
+    return value.translate(str.maketrans({character: f"\\{character}" for character in "\\|<*_`["}))
 
 
 def _half(cell: Mapping[str, Any], prefix: str) -> float:

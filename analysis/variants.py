@@ -6,7 +6,8 @@ interval), the name must say so, or two different experiments would share one li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,32 +15,69 @@ from pipeline.run import Run
 
 AXES = {"model", "dataset", "method", "distribution", "layout", "sparsity", "multiplier", "seed"}
 """Fields that panels, rows and columns show already."""
+TAKEN = {"both": "weights and mask"}
 
 
 def variants(runs: Sequence[Run]) -> list[str]:
     """One text per run, mostly empty: its method options, its start, and the other fields that differ among its kin.
 
-    Kin are the runs of the same model, data set, layout, method and distribution.
+    Kin are the runs of the same model, data set, layout, method and distribution; for what is told of the run that one
+    starts from, those of them that take the same from the same method.
     """
-    fields = [_fields(run) for run in runs]
-    kin: dict[tuple[str, ...], list[int]] = {}
-    for index, run in enumerate(runs):
-        kin.setdefault((run.model, run.dataset, run.layout, run.method, run.distribution), []).append(index)
-    texts = [""] * len(runs)
-    for members in kin.values():
-        names = sorted({name for index in members for name in fields[index]})
-        told = [name for name in names if _always_told(name) or len({repr(fields[i].get(name)) for i in members}) > 1]
-        for index in members:
-            texts[index] = ", ".join(_told(name, fields[index][name]) for name in told if name in fields[index])
+    kin = [(run.model, run.dataset, run.layout, run.method, run.distribution) for run in runs]
+    starts = [start_of(run) for run in runs]
+    own = _told([_own_fields(run) for run in runs], kin)
+    parents = _told([_parents_fields(run) for run in runs], list(zip(kin, starts, strict=True)))
+    return [", ".join(part for part in parts if part) for parts in zip(own, starts, parents, strict=True)]
+
+
+def _told(fields: Sequence[Mapping[str, Any]], kin: Sequence[Hashable]) -> list[str]:
+    """Of each run the ``fields`` that differ among those of equal ``kin``, and method options in any case."""
+    values: dict[tuple[Hashable, str], set[str]] = {}
+    sizes = Counter(kin)
+    holders: Counter[tuple[Hashable, str]] = Counter()
+    for key, its in zip(kin, fields, strict=True):
+        for name, value in its.items():
+            values.setdefault((key, name), set()).add(repr(value))
+            holders[key, name] += 1
+    texts = []
+    for key, its in zip(kin, fields, strict=True):
+        differing = {name for name in its if len(values[key, name]) > 1 or holders[key, name] < sizes[key]}
+        told = sorted(name for name in its if name in differing or name.startswith("method_options."))
+        texts.append(", ".join(f"{_short(name)}={its[name]}" for name in told))
     return texts
 
 
-def _fields(run: Run) -> dict[str, Any]:
+def start_of(run: Run) -> str:
+    """ "mask of pruning", "weights and mask of dense after step 200"; empty for a run that starts from none."""
+    start = run.start_from
+    if start is None:
+        return ""
+    after = "" if start.rewind is None else f" after step {start.rewind}"
+    return f"{TAKEN.get(start.take, start.take)} of {start.run.method}{after}"
+
+
+def _own_fields(run: Run) -> dict[str, Any]:
     """Every field outside the axes, nested ones by their dotted path."""
-    fields = _flat({name: value for name, value in asdict(run).items() if name not in AXES | {"start_from"}})
-    if run.start_from is not None:
-        fields["start_from"] = f"{run.start_from.take} of {run.start_from.run.cell}"
-    return fields
+    return _flat({name: value for name, value in asdict(run).items() if name not in AXES | {"start_from"}})
+
+
+def _parents_fields(run: Run) -> dict[str, Any]:
+    """Every field of the run that this one starts from, "own" where it has this run's value; its method is told anyway."""
+    if run.start_from is None:
+        return {}
+    child = run.at_seed(0)
+    parent, own = _flat(_with_digest_of_start(child.start_from.run)), _flat(_with_digest_of_start(child))
+    return {
+        f"its {name}": "own" if name in own and own[name] == value else value
+        for name, value in parent.items()
+        if name != "method"
+    }
+
+
+def _with_digest_of_start(run: Run) -> dict[str, Any]:
+    start = run.start_from
+    return asdict(run) | {"start_from": start and f"{start.take} of {start.run.digest}, {start.rewind}"}
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -50,11 +88,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _always_told(name: str) -> bool:
-    return name == "start_from" or name.startswith("method_options.")
-
-
-def _told(name: str, value: Any) -> str:
-    short = name.removeprefix("protocol.").removeprefix("topology.")
-    short = short.removeprefix("method_options.").removeprefix("model_options.")
-    return f"{short}={value}"
+def _short(name: str) -> str:
+    for part in ("protocol.", "topology.", "method_options.", "model_options."):
+        name = name.replace(part, "", 1)
+    return name

@@ -149,14 +149,11 @@ def flops(
 @app.command(name="methods")
 def list_methods(as_json: AsJson = False) -> None:
     """The methods, what is dense while they train, and what they cannot do."""
-    keys = ("name", "label", "family", "year", "citation", "dense_parts", "cannot")
-    rows = [{key: getattr(cls, key) for key in keys} for cls in METHODS.values()]
-    for row, cls in zip(rows, METHODS.values(), strict=True):
-        row["cannot"] += tuple(f"keep {promise}: {reason}" for promise, reason in cls.exempt.items())
+    cards = present.method_cards(METHODS)
     if as_json:
-        _print_json(rows)
+        _print_json([card.as_json() for card in cards])
     else:
-        out.print(present.methods_table(rows))
+        out.print(present.methods_table(cards))
 
 
 @app.command()

@@ -1,10 +1,12 @@
-"""Tables and progress on a terminal, by rich. Nothing is computed here."""
+"""Tables and progress on a terminal, by rich, and what a method says of itself. Nothing is computed here."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +17,8 @@ from pipeline.plan import Spec
 from pipeline.run import Run
 from pipeline.status import StudyStatus
 from pipeline.study import Study
-from sparse_methods.sparsifier import LayerCount
+from sparse_methods.method import Method
+from sparse_methods.network import LayerCount
 
 
 @contextlib.contextmanager
@@ -130,13 +133,79 @@ def costs_table(costs: Mapping[str, Mapping[str, float | None]], size_bytes: int
     return table
 
 
-def methods_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+STATED = ("name", "label", "family", "year", "citation", "dense_parts", "cannot", "exempt")
+
+
+@dataclass(frozen=True)
+class MethodCard:
+    """What a method's class says of itself; the terminal, ``methods --json`` and the README's table all show this."""
+
+    name: str
+    label: str
+    family: str
+    year: int
+    citation: str
+    dense_parts: tuple[str, ...]
+    cannot: tuple[str, ...]
+    exempt: Mapping[str, str]
+    """Promises of the contract that it cannot keep, each with the reason."""
+    train_flops: str | None
+    """Training FLOPs of one sample, in words or symbols; None: no closed form."""
+    peak_parameters: str
+    """Numbers held at the worst moment of training: S active weights at the end, D all weights."""
+
+    def limits(self) -> tuple[str, ...]:
+        """What it cannot be asked for, and which promises it cannot keep."""
+        return (*self.cannot, *(f"keep {promise}: {reason}" for promise, reason in self.exempt.items()))
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys that design.md, section 3, fixes."""
+        return {key: getattr(self, key) for key in STATED if key != "exempt"} | {"cannot": self.limits()}
+
+
+def method_cards(methods: Mapping[str, type[Method]]) -> list[MethodCard]:
+    """One card a method, by name."""
+    return [
+        MethodCard(
+            **{key: getattr(cls, key) for key in STATED},
+            train_flops=_train_flops(cls),
+            peak_parameters=_peak_parameters(cls),
+        )
+        for cls in methods.values()
+    ]
+
+
+def methods_table(cards: Sequence[MethodCard]) -> Table:
     """One row a method."""
     table = _table("methods", "name", "label", "family", "year", "citation", "dense in training", "cannot")
-    for row in rows:
-        dense, cannot = ("; ".join(row[key]) or "-" for key in ("dense_parts", "cannot"))
-        table.add_row(row["name"], row["label"], row["family"], str(row["year"]), row["citation"], dense, cannot)
+    for card in cards:
+        dense, cannot = ("; ".join(texts) or "-" for texts in (card.dense_parts, card.limits()))
+        table.add_row(card.name, card.label, card.family, str(card.year), card.citation, dense, cannot)
     return table
+
+
+def _train_flops(cls: type[Method]) -> str | None:
+    """First line of the docstring of the method's own ``train_flops``, which states the formula; else the default's."""
+    if cls.train_flops is Method.train_flops:
+        unknown = cls().train_flops(SimpleNamespace(sparse=1.0)) is None
+        return None if unknown else f"3 f_{_all_or_active(cls)}"
+    stated = (cls.train_flops.__doc__ or "in the method's file").splitlines()[0]
+    return None if stated.startswith("None") else stated
+
+
+def _peak_parameters(cls: type[Method]) -> str:
+    """``peak_parameters`` as a sum of multiples of S and D, which it is but for rounding to whole weights."""
+    method, sparse, dense, step = cls(), 100_000, 1_000_000, 10_000
+    peak = method.peak_parameters(sparse, dense)
+    per_sparse = round((method.peak_parameters(sparse + step, dense) - peak) / step, 2)
+    per_dense = round((method.peak_parameters(sparse, dense + step) - peak) / step, 2)
+    terms = [(per_sparse, _all_or_active(cls)), (per_dense, "D")]
+    return " + ".join(symbol if share == 1 else f"{share:g} {symbol}" for share, symbol in terms if share)
+
+
+def _all_or_active(cls: type[Method]) -> str:
+    """D where every weight is active whatever sparsity is asked for, else S."""
+    return "D" if cls.starts == "unmasked" and "sparsity" in cls.ignores else "S"
 
 
 def _table(title: str, *columns: str) -> Table:

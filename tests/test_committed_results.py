@@ -1,11 +1,13 @@
-"""The README's numbers are those of the committed records."""
+"""The README's numbers are those of the committed records, its methods those that there are."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from analysis import readme, records
+from analysis import readme, records, references
+from analysis.tables import methods
+from pipeline.present import method_cards
 from sparse_methods.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
@@ -15,7 +17,13 @@ STUDIES = ("mnist", "mnist-1x", "quick")
 def test_block_equals_what_the_records_give() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     studies = [(name, records.load([ROOT / "results/reference" / name], METHODS).current) for name in STUDIES]
-    assert readme.replaced(text, readme.block(studies)) == text, "run `make readme`"
+    assert readme.replaced(text, readme.RESULTS, readme.results(studies)) == text, "run `make readme`"
+
+
+def test_methods_are_listed_as_they_are() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = methods.markdown(method_cards(METHODS), references.load())
+    assert readme.replaced(text, readme.METHODS, table) == text, "run `make readme`"
 
 
 def test_files_that_the_readme_names_exist() -> None:

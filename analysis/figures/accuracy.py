@@ -14,11 +14,12 @@ from analysis.figures import panels
 
 COLUMNS = [
     *stats.PANEL,
-    *("series", "method", "distribution", "axis_sparsity", "achieved_sparsity", "mean", "low", "high", "n"),
-    *text.PROBLEMS,
+    *("series", "method", "distribution", "axis_sparsity", "sparsity_is_outcome", "achieved_sparsity"),
+    *("mean", "low", "high", "n", *text.PROBLEMS),
 ]
-SPREAD = 0.4
-"""Width, in steps of ``_position``, over which the series at one sparsity are set side by side."""
+SPREAD, SPREAD_A_SERIES, FREE = 0.4, 0.04, 0.2
+"""Width, in steps of ``_position``, over which the series at one sparsity are set side by side: at least, and for each
+series; and the share of the way to the next sparsity that stays free."""
 
 
 def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
@@ -53,21 +54,37 @@ def _position(sparsity: pd.Series) -> pd.Series:
 
 
 def _placed(points: pd.DataFrame) -> pd.DataFrame:
-    """``points`` in the order of their lines, with the x of their sparsity (tick) and their own near it (position)."""
-    ranks = points["series"].cat.remove_unused_categories().cat.codes
-    aside = SPREAD * ((ranks + 0.5) / (ranks.max() + 1) - 0.5)
+    """``points`` in the order of their lines, with the x of their sparsity (tick) and their own near it (position).
+
+    A sparsity that is an outcome has its point exactly there.
+    """
+    at_one = points["series"].cat.codes.groupby(points["axis_sparsity"].mask(points["sparsity_is_outcome"]))
+    aside = _spread(points) * ((at_one.rank("dense") - 0.5) / at_one.transform("nunique") - 0.5).fillna(0.0)
     tick = _position(points["axis_sparsity"])
     return points.assign(tick=tick, position=tick + aside).sort_values(["series", "tick"])
 
 
+def _spread(points: pd.DataFrame) -> float:
+    """Room for every series, as far as the next sparsity leaves it."""
+    gaps = np.diff(sorted(set(_position(_named(points)["axis_sparsity"].dropna()))))
+    room = (1 - FREE) * gaps.min(initial=np.inf)
+    return max(SPREAD, min(SPREAD_A_SERIES * points["series"].nunique(), room))
+
+
+def _named(points: pd.DataFrame) -> pd.DataFrame:
+    """The points whose sparsities are ticks. Outcomes lie where they fall; their numbers are in the CSV and the table."""
+    asked = points[~points["sparsity_is_outcome"]]
+    return asked if len(asked) else points
+
+
 def _axes(panel: Axes, points: pd.DataFrame) -> None:
-    ticks = points[["tick", "axis_sparsity"]].drop_duplicates().sort_values("tick")
+    ticks = _named(points)[["tick", "axis_sparsity"]].dropna().drop_duplicates().sort_values("tick")
     panel.xaxis.set_major_locator(FixedLocator(list(ticks["tick"])))
     panel.xaxis.set_major_formatter(FixedFormatter([f"{100 * sparsity:.4g}" for sparsity in ticks["axis_sparsity"]]))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.grid(visible=False, axis="x")
     if len(ticks):  # set here, since a panel may have failures and no point
-        panel.set_xlim(ticks["tick"].min() - SPREAD, ticks["tick"].max() + SPREAD)
+        panel.set_xlim(points["tick"].min() - _spread(points), points["tick"].max() + _spread(points))
     panel.margins(y=0.06)
     panel.set(xlabel="sparsity (% of weights that are zero)", ylabel="test accuracy (%)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +16,8 @@ from analysis.figures import panels
 
 COLUMNS = [
     *stats.PANEL,
-    *("series", "method", "distribution", "axis_sparsity", "train_total_x", "mean", "low", "high", "n"),
-    *text.PROBLEMS,
+    *("series", "method", "distribution", "axis_sparsity", "sparsity_is_outcome", "train_total_x"),
+    *("mean", "low", "high", "n", *text.PROBLEMS),
 ]
 AREAS = (50.0, 12.0)
 """Areas of the markers of the lowest and of the highest sparsity, in square points."""
@@ -30,7 +31,7 @@ def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     frame = cells[COLUMNS]
     keys = stats.panels(frame)
     looks = panels.looks(frame)
-    areas = _areas(sorted(set(frame["axis_sparsity"])))
+    areas = _areas(frame)
     # A run without a result has no place on this axis; the legend counts it.
     done = frame[frame["n"] > 0].assign(**dict.fromkeys(text.PROBLEMS, 0))
     cuts = {key[:2]: panels.floor(frame[stats.within(frame, key[:2])]) for key in keys}
@@ -46,15 +47,23 @@ def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for panel, key in zip(axes, keys, strict=False):
             if key[:2] in stacked:  # once for the panels that share an axis
                 panels.limit(panel, frame[stats.within(frame, key[:2])], cuts[key[:2]], stacked.pop(key[:2]))
-        sizes = [_size(sparsity, area) for sparsity, area in areas.items() if sparsity > 0]
+        named = sorted(set(_asked(frame)))
+        sizes = [_size(sparsity, areas[sparsity]) for sparsity in named if sparsity > 0]
         panels.legend(figure, frame, looks, [*sizes, *panels.foot_handles(done, cuts)])
     return figure, frame.reset_index(drop=True)
 
 
-def _areas(sparsities: list[float]) -> dict[float, float]:
-    """The more weights, the larger the marker."""
-    step = (AREAS[1] - AREAS[0]) / max(len(sparsities) - 1, 1)
-    return {sparsity: AREAS[0] + step * rank for rank, sparsity in enumerate(sparsities)}
+def _areas(cells: pd.DataFrame) -> dict[float, float]:
+    """The more weights, the larger the marker: equal steps from one sparsity asked for to the next, outcomes between."""
+    asked, drawn = sorted(set(_asked(cells))), sorted(set(cells["axis_sparsity"].dropna()))
+    areas = np.interp(drawn, asked, np.linspace(*AREAS, len(asked))) if drawn else []
+    return dict(zip(drawn, areas, strict=True))
+
+
+def _asked(cells: pd.DataFrame) -> pd.Series:
+    """The sparsities that the legend names: those asked for, or whatever there is where none was."""
+    asked = cells.loc[~cells["sparsity_is_outcome"], "axis_sparsity"]
+    return asked if len(asked) else cells["axis_sparsity"].dropna()
 
 
 def _size(sparsity: float, area: float) -> Line2D:

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import stats, text
-from analysis.records import DISTRIBUTIONS, Table
+from analysis.records import Table
 from analysis.references import References
 from pipeline.record import COMPARABILITY_VERSION
 
@@ -21,32 +21,43 @@ HERE = Path(__file__).parent
 CITE = "evci2020rigl"
 FIELDS = [
     *("cell", "method", "series", "family", "dense_parts", "model", "dataset", "layout", "distribution", "variant"),
-    *("sparsity", "achieved_sparsity", "multiplier", "mean", "low", "high", "n", *text.PROBLEMS, "reason"),
-    *("inference_x", "train_x", "train_total_x", "size_bytes", "train_seconds", "peak_memory_bytes", "hardware"),
-    *("citation", "link", "commit", "finished", "comparability_version"),
+    *("sparsity", "sparsity_is_outcome", "achieved_sparsity", "missing_weights", "free_layers", "explored"),
+    *("multiplier", "mean", "low", "high", "n", *text.PROBLEMS, "reason"),
+    *("inference_x", "train_x", "train_total_x", "peak_parameter_bytes", "size_bytes", "train_seconds"),
+    *("peak_memory_bytes", "hardware", "citation", "link", "commit", "finished", "comparability_version"),
 ]
 """Columns of the CSV and of the JSON rows; mean, low and high are of the accuracy, a fraction."""
-FILTERS = {"dataset": "Data set", "model": "Model", "method": "Method", "sparsity": "Sparsity"}
+FILTERS = {
+    "dataset": "Data set",
+    "model": "Model",
+    "family": "Family",
+    "method": "Method",
+    "axis_sparsity": "Sparsity",
+}
 COLUMNS = {
     "method": "Method",
     "accuracy": "Accuracy %",
     "sparsity": "Sparsity, achieved",
+    "dense": "Dense in training",
+    "family": "Family",
+    "train": "Training FLOPs",
+    "peak": "Peak parameters",
+    "inference": "Inference FLOPs",
+    "size": "Size",
+    "explored": "Explored",
     "dataset": "Data set",
     "model": "Model",
     "n": "n",
     "problems": "Without result",
-    "train": "Training FLOPs",
-    "inference": "Inference FLOPs",
-    "size": "Size",
     "seconds": "Training time",
     "distribution": "Distribution",
     "length": "Length",
-    "family": "Family",
-    "dense": "Dense in training",
     "citation": "Citation",
 }
-NUMBERS = {"accuracy", "sparsity", "n", "train", "inference", "size", "seconds", "length"}
+NUMBERS = {"accuracy", "sparsity", "n", "train", "peak", "inference", "size", "explored", "seconds", "length"}
 """Columns that are aligned as numbers."""
+WORDS = {"dense", "problems"}
+"""Columns whose texts may take several lines."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ def rows(cells: pd.DataFrame, references: References) -> pd.DataFrame:
     """The rows, best accuracy first within a model, data set, length and sparsity; link is the paper's address."""
     links = {key: references.link(key) for key in set(cells["citation"]) if key in references.entries}
     found = cells.assign(link=[links.get(key, "") for key in cells["citation"]])
-    order = ["dataset", "model", "multiplier", "sparsity", "mean"]
+    order = ["dataset", "model", "multiplier", "axis_sparsity", "mean"]
     return found.sort_values(order, ascending=[True, True, True, True, False], kind="stable", ignore_index=True)
 
 
@@ -108,11 +119,13 @@ def html(current: pd.DataFrame, apart: pd.DataFrame, about: Mapping[str, Any], r
         about=about,
         columns=COLUMNS,
         numbers=NUMBERS,
+        words=WORDS,
         current=_lines(current),
         apart=_lines(apart),
         data=_plain(current),
         filters=[(name, title, _choices(current, name)) for name, title in FILTERS.items()],
         interval_note=text.INTERVAL_NOTE,
+        sum_note=text.SUM_NOTE,
         bibtex=references.bibtex(CITE),
     )
 
@@ -121,8 +134,8 @@ def _choices(frame: pd.DataFrame, name: str) -> list[tuple[str, str]]:
     """Values of a filter and their names."""
     if name == "method":
         return sorted(set(zip(frame["method"], frame["method_label"], strict=True)), key=lambda pair: pair[1])
-    if name == "sparsity":
-        return [(str(value), text.sparsity(value)) for value in sorted(set(frame["sparsity"]))]
+    if name == "axis_sparsity":
+        return [(str(value), text.sparsity(value)) for value in sorted(set(frame[name].dropna()))]
     return [(value, value) for value in sorted(set(frame[name]))]
 
 
@@ -142,34 +155,28 @@ def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _entries(row: Mapping[str, Any]) -> dict[str, Entry]:
     model = row["model"] if row["layout"] == "default" else f"{row['model']}, {row['layout']} layout"
-    size, seconds = row["size_bytes"], row["train_seconds"]
+    train = row["train_total_x"] if isnan(row["train_x"]) else row["train_x"]
+    size, peak, seconds = row["size_bytes"], row["peak_parameter_bytes"], row["train_seconds"]
     return {
         "method": Entry(row["series"]),
         "model": Entry(model),
         "dataset": Entry(row["dataset"]),
-        "sparsity": Entry(_achieved(row), row["achieved_sparsity"]),
+        "sparsity": Entry(text.reached(row), row["achieved_sparsity"]),
+        "dense": Entry(row["dense_parts"] or "nothing"),
+        "family": Entry(row["family"]),
         "accuracy": Entry(text.mean(row), row["mean"]),
         "n": Entry(str(row["n"]), row["n"]),
         "problems": Entry(text.problems(row), sum(row[status] for status in text.PROBLEMS)),
-        "train": Entry(text.times(row["train_x"]), row["train_x"]),
+        "train": Entry(text.training(row), train),
+        "peak": Entry(text.kilobytes(peak), peak),
         "inference": Entry(text.times(row["inference_x"]), row["inference_x"]),
-        "size": Entry(text.NONE if isnan(size) else f"{size / 1000:,.0f} kB", size),
+        "size": Entry(text.kilobytes(size), size),
+        "explored": Entry(text.percent(row["explored"]), row["explored"]),
         "seconds": Entry(text.NONE if isnan(seconds) else f"{seconds:,.1f} s", seconds),
-        "distribution": Entry(DISTRIBUTIONS[row["distribution"]]),
+        "distribution": Entry(text.distribution(row["distribution"])),
         "length": Entry(text.length(row["multiplier"]), row["multiplier"]),
-        "family": Entry(row["family"]),
-        "dense": Entry(row["dense_parts"]),
         "citation": Entry(row["citation"]),
     }
-
-
-def _achieved(row: Mapping[str, Any]) -> str:
-    achieved = row["achieved_sparsity"]
-    asked = text.sparsity(row["sparsity"])
-    if isnan(achieved):
-        return f"{text.NONE} ({asked} asked)"
-    far = abs(achieved - row["sparsity"]) > 0.0005
-    return f"{100 * achieved:.1f} %" + (f" ({asked} asked)" if far else "")
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:

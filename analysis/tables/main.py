@@ -18,10 +18,11 @@ from analysis import stats, text
 
 HERE = Path(__file__).parent
 CSV_COLUMNS = [
-    *("model", "dataset", "layout", "multiplier", "method", "distribution", "variant", "series"),
+    *("model", "dataset", "layout", "multiplier", "method", "family", "dense_parts"),
+    *("distribution", "variant", "series"),
     *("sparsity", "achieved_sparsity", "mean", "low", "high", *stats.STATUSES, "reason"),
     *("difference_mean", "difference_n", "difference_low", "difference_high"),
-    *("inference_x", "train_x", "train_total_x", "size_bytes", "train_seconds"),
+    *("inference_x", "train_x", "train_total_x", "explored", "peak_parameter_bytes", "size_bytes", "train_seconds"),
     *("accuracy_text", "difference_text", "cost_text"),
 ]
 CAPTION = (
@@ -41,10 +42,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Panel:
-    """A table of its own: title, the dense network's line, column headings, blocks of rows, notes."""
+    """A table of its own: title, lines of the cells that have no column, column headings, blocks of rows, notes."""
 
     title: str
-    dense: list[tuple[str, str]]
+    lines: list[tuple[str, str]]
+    """The dense network, and every cell whose sparsity is an outcome: it has no equals to stand in a column with."""
     columns: list[str]
     blocks: list[Block]
     notes: list[str]
@@ -92,15 +94,21 @@ def panels(cells: pd.DataFrame) -> list[Panel]:
 
 
 def _panel(title: str, sparse: pd.DataFrame, dense: pd.DataFrame) -> Panel:
-    sparsities = sorted(set(sparse["axis_sparsity"]))
+    asked, outcomes = sparse[~sparse["sparsity_is_outcome"]], sparse[sparse["sparsity_is_outcome"]]
+    sparsities = sorted(set(asked["axis_sparsity"]))
     blocks = [
-        Block("Test accuracy, %", _rows(sparse, sparsities, text.accuracy)),
-        Block(f"Difference from {_reference_label(sparse)}, points", _differences(sparse, sparsities)),
-        Block("Inference / training FLOPs", _rows(sparse, sparsities, text.cost)),
+        Block("Test accuracy, %", _rows(asked, sparsities, text.accuracy)),
+        Block(f"Difference from {_reference_label(asked)}, points", _differences(asked, sparsities)),
+        Block("Inference / training FLOPs", _rows(asked, sparsities, text.cost)),
+    ]
+    lines = [(_dense_name(cell), f"{text.accuracy(cell)}, {text.cost(cell)}") for cell in dense.to_dict("records")]
+    lines += [
+        (str(cell["series"]), f"{text.accuracy(cell)} at a sparsity of {text.reached(cell)}, {text.cost(cell)}")
+        for cell in outcomes.sort_values("axis_sparsity", kind="stable").to_dict("records")
     ]
     return Panel(
         title,
-        [(f"{_dense_name(cell)}", f"{text.accuracy(cell)}, {text.cost(cell)}") for cell in dense.to_dict("records")],
+        lines,
         [text.sparsity(sparsity) for sparsity in sparsities],
         [block for block in blocks if block.rows],
         _notes(sparse),
@@ -134,10 +142,10 @@ def _dense_name(cell: Mapping[str, Any]) -> str:
 
 
 def _notes(cells: pd.DataFrame) -> list[str]:
-    """Why runs have no result, and which means mix versions of the code."""
-    notes = []
+    """What keeps cells from being alike: other numbers of weights, no result, other versions of the code."""
+    notes = [*_free_layers(cells), *_other_totals(cells), *_costs(cells)]
     for cell in cells.to_dict("records"):
-        name = f"{cell['series']} at {text.sparsity(cell['axis_sparsity'])}"
+        name = _name(cell)
         if cell["reason"]:
             notes.append(f"{name}: {text.problems(cell)} ({cell['reason']}).")
         if cell["sources"] > 1:
@@ -145,14 +153,50 @@ def _notes(cells: pd.DataFrame) -> list[str]:
     return notes
 
 
+def _free_layers(cells: pd.DataFrame) -> list[str]:
+    """One note a reason: which methods keep the network's total and not that of each layer."""
+    free = cells[(cells["free_layers"] != "") & (cells["missing_weights"] == 0)]
+    notes = []
+    for reason, group in free.groupby("free_layers", sort=False):
+        names = "; ".join(map(str, dict.fromkeys(group["series"])))
+        note = f"{names}: {reason}; only the network's total is as asked for."
+        if not any(group["distribution"]) and any(group["difference_n"]):
+            note += (
+                f" No distribution is theirs: the difference is from {_reference_label(cells)} with the uniform one."
+            )
+        notes.append(note)
+    return notes
+
+
+def _other_totals(cells: pd.DataFrame) -> list[str]:
+    notes = []
+    for cell in cells[cells["missing_weights"].abs() > 0].to_dict("records"):
+        share = cell["missing_weights"]
+        differs = f"{100 * abs(share):.2g} % {'fewer' if share > 0 else 'more'} weights than asked for"
+        notes.append(f"{_name(cell)}: {differs} ({cell['free_layers']}).")
+    return notes
+
+
+def _costs(cells: pd.DataFrame) -> list[str]:
+    """What the costs leave out, and where they are not a closed form."""
+    started = dict.fromkeys(map(str, cells.loc[cells["start"] != "", "series"]))
+    notes = [f"{'; '.join(started)}: the cost of the run that they start from is in that run's row."] if started else []
+    summed = cells["train_x"].isna() & cells["train_total_x"].notna()
+    return notes + [f"{text.SUM_NOTE}."] * bool(summed.any())
+
+
+def _name(cell: Mapping[str, Any]) -> str:
+    return f"{cell['series']} at {text.sparsity(cell['axis_sparsity'])}"
+
+
 def _markdown_panel(panel: Panel, level: int) -> str:
-    parts = [f"{'#' * level} {_markdown(panel.title)}"]
-    parts += [f"{_markdown(name)}: {_markdown(value)}." for name, value in panel.dense]
+    parts = [f"{'#' * level} {text.markdown(panel.title)}"]
+    parts += [f"{text.markdown(name)}: {text.markdown(value)}." for name, value in panel.lines]
     for block in panel.blocks:
         lines = [[block.title, *panel.columns], ["---", *["---:"] * len(panel.columns)]]
         lines += [[name, *texts] for name, texts in block.rows]
-        parts.append("\n".join(f"| {' | '.join(map(_markdown, line))} |" for line in lines))
-    parts += ["\n".join(f"- {_markdown(note)}" for note in panel.notes)] if panel.notes else []
+        parts.append("\n".join(f"| {' | '.join(map(text.markdown, line))} |" for line in lines))
+    parts += ["\n".join(f"- {text.markdown(note)}" for note in panel.notes)] if panel.notes else []
     return "\n\n".join(parts)
 
 
@@ -161,7 +205,7 @@ def _latex_panel(panel: Panel, label: str) -> str:
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(f'{panel.title}. {CAPTION}')}}}"]
     lines += [rf"\label{{{_latex(label)}}}", rf"\begin{{tabular}}{{l{'r' * max(width - 1, 1)}}}", r"\toprule"]
     lines.append(_latex_row(["", *panel.columns]))
-    for name, value in panel.dense:
+    for name, value in panel.lines:
         lines += [r"\midrule", rf"{_latex(name)} & \multicolumn{{{max(width - 1, 1)}}}{{c}}{{{_latex(value)}}} \\"]
     for block in panel.blocks:
         lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_latex(block.title)}}}}} \\"]
@@ -175,10 +219,6 @@ def _latex_row(texts: Sequence[str]) -> str:
     return " & ".join(map(_latex, texts)) + r" \\"
 
 
-def _markdown(value: str) -> str:
-    return value.translate(str.maketrans({character: f"\\{character}" for character in "\\|<*_`["}))
-
-
 LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -188,6 +228,7 @@ LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "±": r"$\pm$",
     "×": r"$\times$",
     "−": "$-$",
+    "Σ": r"$\Sigma$",
     "–": "--",
 }
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sparse_methods.method import Layer
+from sparse_methods.method import Layer, TrainingCost
 from sparse_methods.methods.pruning import Pruning
 from sparse_methods.schedules import UpdateSchedule, explored_to_the_end
 
@@ -50,6 +50,10 @@ class GraNet(Pruning):
 
     def grow_score(self, layer: Layer) -> Tensor:
         return layer.gradient.abs()
+
+    def train_flops(self, cost: TrainingCost) -> float | None:
+        """Mean over the run's batches of 3 f_S(t), or of 2 f_S(t) + f_D at updates."""
+        return super().train_flops(cost)
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
         """Weights at the initial sparsity and the dense gradient of the first update."""

@@ -6,6 +6,7 @@ They are handed out as fixtures, never imported: several test folders have a ``c
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,19 +31,51 @@ class Card:
     year: int
     citation: str
     dense_parts: tuple[str, ...] = ()
+    starts: str = "random"
+    ignores: tuple[str, ...] = ()
+    exempt: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+EVERYTHING = ("sparsity", "distribution", "layout")
 METHODS = {
     card.name: card
     for card in (
-        Card("dense", "Dense", "dense", 2020, "evci2020rigl", ("everything",)),
-        Card("small_dense", "Small-Dense", "dense", 2020, "evci2020rigl", ("everything, in a narrower network",)),
+        Card("dense", "Dense", "dense", 2020, "evci2020rigl", ("everything",), "unmasked", EVERYTHING),
+        Card("small_dense", "Small-Dense", "dense", 2020, "evci2020rigl", ("all, in a narrower network",), "unmasked"),
         Card("static", "Static", "sparse-to-sparse", 2020, "evci2020rigl"),
         Card("snip", "SNIP", "one-shot", 2019, "lee2019snip", ("gradient, once",)),
         Card("set", "SET", "sparse-to-sparse", 2018, "mocanu2018set"),
         Card("snfs", "SNFS", "sparse-to-sparse", 2019, "dettmers2019snfs", ("gradient, at every step",)),
         Card("rigl", "RigL", "sparse-to-sparse", 2020, "evci2020rigl", ("gradient, at topology updates",)),
         Card("pruning", "Pruning", "dense-to-sparse", 2018, "zhu2018prune", ("weights, until pruned",)),
+        Card("ticket", "Lottery ticket", "dense-to-sparse", 2019, "frankle2019lth", (), "origin"),
+        Card(
+            "str",
+            "STR",
+            "dense-to-sparse",
+            2020,
+            "kusupati2020str",
+            ("weights",),
+            ignores=("sparsity", "distribution"),
+            exempt={"layer counts": "sparsity is an outcome", "total count": "sparsity is an outcome"},
+        ),
+        Card(
+            "grasp",
+            "GraSP",
+            "one-shot",
+            2020,
+            "wang2020grasp",
+            ignores=("distribution",),
+            exempt={"layer counts": "layers are ranked together"},
+        ),
+        Card(
+            "srigl",
+            "SRigL",
+            "sparse-to-sparse",
+            2024,
+            "lasby2024srigl",
+            exempt={"layer counts": "fan-ins are whole", "total count": "fan-ins are whole"},
+        ),
     )
 }
 PROTOCOL = Protocol(steps=1000, batch_size=100, learning_rate=LearningRate(peak=0.1))
@@ -57,9 +90,12 @@ def make_run(method: str = "rigl", sparsity: float = 0.9, seed: int = 0, **field
                | {"method": method, "sparsity": sparsity, "seed": seed})  # fmt: skip
 
 
-def make_record(run: Run, correct: int = 9700, status: str = "done", **fields: Any) -> Record:
-    """A consistent record of ``run``; ``fields`` replace its own."""
-    left = 1 - run.sparsity
+def make_record(
+    run: Run, correct: int = 9700, status: str = "done", reached: float | None = None, **fields: Any
+) -> Record:
+    """A consistent record of ``run``, at the sparsity ``reached`` if not at its own; ``fields`` replace its own."""
+    achieved = run.sparsity if reached is None else reached
+    left = 1 - achieved
     train_x = round(left * TRAIN_X.get(run.method, 1.0) * run.multiplier, 6)
     dense_train = 3 * DENSE_FLOPS * run.protocol.steps * run.protocol.batch_size
     inference = round(DENSE_FLOPS * left)
@@ -70,8 +106,8 @@ def make_record(run: Run, correct: int = 9700, status: str = "done", **fields: A
         run=run.path,
         status=status,
         config=asdict(run),
-        sparsity=run.sparsity if built else None,
-        layers=(LayerCount("fc1", (300, 784), WEIGHTS, nonzeros, run.sparsity, run.sparsity, run.sparsity > 0),),
+        sparsity=achieved if built else None,
+        layers=(LayerCount("fc1", (300, 784), WEIGHTS, nonzeros, achieved, run.sparsity, run.sparsity > 0),),
         flops={"macs": ledger, "rigl": ledger} if built else {},
         size_bytes=4 * nonzeros + WEIGHTS // 8 if built else None,
         result=Result(correct, 10_000, 0.1, 0.05) if status == "done" else None,

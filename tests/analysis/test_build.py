@@ -46,13 +46,14 @@ def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) ->
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_readme_names_studies_by_their_folders(study: Path, tmp_path: Path) -> None:
+def test_readme_has_the_methods_and_names_studies_by_their_folders(study: Path, tmp_path: Path) -> None:
     text = tmp_path / "README.md"
-    text.write_text(f"{readme.BEGIN}\n{readme.END}\n")
+    text.write_text("\n".join(line for name in (readme.METHODS, readme.RESULTS) for line in readme.markers(name)))
     arguments = ["readme", "--records", str(study), "--readme", str(text)]
     assert main(arguments) == 0
     first = text.read_text()
     assert "### runs" in first
+    assert all(f"`{name}`" in first for name in METHODS)
     assert main(arguments) == 0
     assert text.read_text() == first
 

@@ -84,6 +84,49 @@ def test_cost_is_what_the_runs_spent(cells: pd.DataFrame) -> None:
     assert sorted(markers(figure.axes[0])[:, 0]) == pytest.approx(sorted(cells["train_total_x"]))
 
 
+def test_many_series_have_more_room_as_far_as_the_next_sparsity_leaves_it(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """80 and 90 % are one step apart: 40 series would take 40 * 0.04 = 1.6 steps, and get 0.8; two take 0.4 as ever."""
+    for count, spread in ((2, 0.4), (40, 0.8)):
+        runs = [factory.run(f"m{i}", sparsity) for i in range(count) for sparsity in (0.8, 0.9)]
+        folder = factory.keep(tmp_path / str(count), *map(factory.record, runs))
+        (panel,) = accuracy.draw(stats.cells(load([folder], factory.methods).current))[0].axes
+        places = sorted(x for x, _ in markers(panel) if x < 2.82)  # -log2(1 - 0.8) = 2.32
+        assert len(places) == count
+        assert places[-1] - places[0] == pytest.approx(spread * (count - 1) / count)
+
+
+def test_a_series_alone_at_its_sparsity_stands_at_the_tick(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """As N:M does at its own 50 %, however many series there are elsewhere: -log2(1 - 0.5) = 1."""
+    runs = [*(factory.run(method) for method in ("static", "set", "rigl")), factory.run("nm", 0.5)]
+    folder = factory.keep(tmp_path, *map(factory.record, runs))
+    (panel,) = accuracy.draw(stats.cells(load([folder], factory.methods).current))[0].axes
+    assert min(x for x, _ in markers(panel)) == pytest.approx(1.0)
+
+
+def test_an_outcome_is_a_point_at_the_sparsity_it_reached(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Ticks at 80 and 90 %, STR at -log2(1 - 0.875) = 3 between them, whatever its run says."""
+    records = [factory.record(factory.run("rigl", sparsity)) for sparsity in (0.8, 0.9)]
+    folder = factory.keep(tmp_path, *records, factory.record(factory.run("str", 0.0), 9123, reached=0.875))
+    cells = stats.cells(load([folder], factory.methods).current)
+    (panel,) = accuracy.draw(cells)[0].axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["80", "90"]
+    ((x, _),) = [point for point in markers(panel) if point[1] == pytest.approx(91.23)]
+    assert x == pytest.approx(3.0)
+    labels = words(cost.draw(cells)[0])
+    assert [label for label in labels if "sparse" in label] == ["marker size: 80 % sparse", "marker size: 90 % sparse"]
+
+
+@both
+@pytest.mark.parametrize("status", ["done", "diverged", "skipped: masks were given"])
+def test_outcomes_alone_can_be_drawn(module: ModuleType, status: str, tmp_path: Path, factory: SimpleNamespace) -> None:
+    folder = factory.keep(tmp_path, factory.record(factory.run("str", 0.0), status=status, reached=0.913))
+    figure, data = module.draw(stats.cells(load([folder], factory.methods).current))
+    style.save(figure, tmp_path / "figure", data)
+    assert any(text.startswith("STR (n=") for text in words(figure))
+
+
 def test_failures_are_counted_in_the_panel_and_in_the_legend(cells: pd.DataFrame) -> None:
     found = words(accuracy.draw(cells)[0])
     assert found.count("×2") == 2

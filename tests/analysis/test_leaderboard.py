@@ -15,6 +15,7 @@ import pytest
 from analysis import references, stats
 from analysis.leaderboard import page
 from analysis.records import Table, load
+from pipeline.record import Ledger, Record
 
 
 class Reader(HTMLParser):
@@ -64,10 +65,63 @@ def test_every_cell_is_a_row_under_its_headings(table: Table, tmp_path: Path) ->
     shown = dict(zip(page.COLUMNS, rigl, strict=True))
     del shown["size"], shown["seconds"]
     assert " | ".join(shown.values()) == (
-        "RigL | 97.2 ± 0.5 | 80.0 % | mnist | lenet300 | 3 |  | 0.210× | 0.200× | uniform | 1× | sparse-to-sparse | "
-        "gradient, at topology updates | evci2020rigl"
+        "RigL | 97.2 ± 0.5 | 80.0 % | gradient, at topology updates | sparse-to-sparse | 0.210× | – | 0.200× | – | mnist | "
+        "lenet300 | 3 |  | uniform | 1× | evci2020rigl"
     )
-    assert {row[6] for row in rows if row[0] == "SNIP"} == {"1 diverged, 1 skipped"}
+    problems = list(page.COLUMNS).index("problems")
+    assert {row[problems] for row in rows if row[0] == "SNIP"} == {"1 diverged, 1 skipped"}
+
+
+def shown_of(folder: Path, factory: SimpleNamespace, *records: Record) -> dict[str, dict[str, str]]:
+    """What the page shows, by method and column."""
+    html, _, _ = written(load([factory.keep(folder / "runs", *records)], factory.methods), folder / "out")
+    _, *rows = Reader(html).rows
+    return {row[0]: dict(zip(page.COLUMNS, row, strict=True)) for row in rows}
+
+
+def test_what_is_dense_is_told_of_every_method(tmp_path: Path, factory: SimpleNamespace) -> None:
+    names = ("static", "rigl", "pruning", "mine")
+    shown = shown_of(tmp_path, factory, *(factory.record(factory.run(name)) for name in names))
+    assert {name: (row["family"], row["dense"]) for name, row in shown.items()} == {
+        "Static": ("sparse-to-sparse", "nothing"),
+        "RigL": ("sparse-to-sparse", "gradient, at topology updates"),
+        "Pruning": ("dense-to-sparse", "weights, until pruned"),
+        "mine": ("unknown", "unknown"),
+    }
+
+
+def test_memory_and_exploration_are_means_over_seeds(tmp_path: Path, factory: SimpleNamespace) -> None:
+    explored = {0: 0.25, 1: 0.35}
+    records = [
+        factory.record(factory.run("rigl", 0.9, seed), explored=share, peak_parameter_bytes=1_171_280)
+        for seed, share in explored.items()
+    ]
+    row = shown_of(tmp_path, factory, *records)["RigL"]
+    assert (row["explored"], row["peak"]) == ("30.0 %", "1,171 kB")
+
+
+def test_an_outcome_has_a_row_at_what_it_reached(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Not under 0 %, which its run says: in the filter and in the files too."""
+    reached = factory.record(factory.run("str", 0.0), reached=0.913)
+    table = load([factory.keep(tmp_path, reached, factory.record(factory.run("rigl")))], factory.methods)
+    html, csv, data = written(table, tmp_path / "out")
+    (row,) = [row for row in Reader(html).rows if row[0] == "STR"]
+    assert row[2] == "91.3 % (an outcome)"
+    assert '<option value="0.913">91.3 %</option>' in html
+    assert "0 %</option>" not in html.replace("90 %</option>", "")
+    (entry,) = [entry for entry in data["rows"] if entry["method"] == "str"]
+    assert (entry["sparsity"], entry["sparsity_is_outcome"], entry["achieved_sparsity"]) == (None, True, 0.913)
+    assert list(csv["series"]) == ["RigL", "STR"]  # 90 % first
+
+
+def test_training_cost_without_a_closed_form_is_the_sum_of_what_was_done(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """0.1 of the dense run's 3 * 532,000 * 1000 * 100 FLOPs."""
+    ledger = Ledger(532_000, 53_200, 0.1, None, 15_960_000_000, 159_600_000_000)
+    record = factory.record(factory.run("grasp"), flops={"macs": ledger, "rigl": ledger})
+    row = shown_of(tmp_path, factory, record)["GraSP"]
+    assert (row["train"], row["distribution"]) == ("0.100× Σ", "–")
 
 
 def test_rows_are_best_first_within_a_sparsity(table: Table, tmp_path: Path) -> None:

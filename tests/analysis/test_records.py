@@ -12,7 +12,7 @@ import pytest
 
 from analysis.errors import AnalysisError
 from analysis.records import COLUMNS, collect, load, read
-from pipeline.record import COMPARABILITY_VERSION, Record
+from pipeline.record import COMPARABILITY_VERSION, LayerCount, Record
 
 
 def only(folder: Path) -> Path:
@@ -62,10 +62,88 @@ def test_series_are_baselines_first_then_by_family(frame: pd.DataFrame) -> None:
     assert list(frame["series"].cat.categories) == ["Dense", "Static", "SNIP", "RigL", "RigL, ERK"]
 
 
+def test_options_are_ordered_by_their_numbers(tmp_path: Path, factory: SimpleNamespace) -> None:
+    values = (0.08, 0.025, 10.0, 2.0)
+    factory.keep(tmp_path, *(factory.record(factory.run(method_options={"k": value})) for value in values))
+    series = load([tmp_path], factory.methods).current["series"]
+    assert list(series.cat.categories) == [f"RigL, k={value}" for value in (0.025, 0.08, 2.0, 10.0)]
+
+
 def test_a_method_of_no_file_keeps_its_name(tmp_path: Path, factory: SimpleNamespace) -> None:
     factory.keep(tmp_path, factory.record(factory.run("mine")))
     (row,) = load([tmp_path], factory.methods).current.to_dict("records")
     assert (row["series"], row["family"], row["citation"]) == ("mine", "unknown", "")
+    assert row["dense_parts"] == "unknown"  # not "", which says that nothing is dense
+
+
+def test_what_was_explored_and_held_is_carried(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Records from before these were stated have none."""
+    factory.keep(
+        tmp_path,
+        factory.record(factory.run("rigl", 0.9, 0), explored=0.25, peak_parameter_bytes=1_171_280),
+        factory.record(factory.run("rigl", 0.9, 1)),
+    )
+    frame = load([tmp_path], factory.methods).current
+    assert frame["explored"].tolist()[0] == 0.25
+    assert frame["peak_parameter_bytes"].tolist()[0] == 1_171_280
+    assert frame.loc[1, ["explored", "peak_parameter_bytes"]].isna().all()
+
+
+def test_a_sparsity_that_nobody_asked_for_is_an_outcome(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """STR's run says 0; dense says 0 too, and means it."""
+    factory.keep(
+        tmp_path, factory.record(factory.run("str", 0.0), reached=0.91), factory.record(factory.run("dense", 0.0))
+    )
+    frame = load([tmp_path], factory.methods).current.set_index("method")
+    assert frame["sparsity_is_outcome"].to_dict() == {"dense": False, "str": True}
+    assert pd.isna(frame.loc["str", "sparsity"])
+    assert frame.loc["dense", "sparsity"] == 0
+    assert frame["achieved_sparsity"].to_dict() == {"dense": 0, "str": 0.91}
+    assert frame["free_layers"].tolist() == ["", ""]
+    assert pd.isna(frame.loc["str", "missing_weights"])
+
+
+def test_a_distribution_without_meaning_is_not_told(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """The study resets what a method ignores to `uniform`, which is not what its layers have."""
+    factory.keep(tmp_path, *(factory.record(factory.run(method, 0.0)) for method in ("grasp", "str", "dense", "rigl")))
+    frame = load([tmp_path], factory.methods).current
+    found = dict(zip(frame["method"], frame["distribution"], strict=True))
+    assert found == {"grasp": "", "str": "", "dense": "", "rigl": "uniform"}
+
+
+def layers(*held: int) -> tuple[LayerCount, ...]:
+    """Layers of 1,000 weights at 90 %, which asks for 100 each, with ``held`` non-zeros."""
+    return tuple(
+        LayerCount(f"fc{i}", (10, 100), 1000, nonzeros, 1 - nonzeros / 1000, 0.9, True)
+        for i, nonzeros in enumerate(held)
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "held", "missing", "free"),
+    [
+        ("rigl", (100, 100), 0, ""),
+        ("grasp", (20, 180), 0, "layers are ranked together"),
+        ("grasp", (100, 100), 0, ""),  # by chance as asked
+        ("srigl", (100, 90), 0.05, "fan-ins are whole"),  # 10 of 200
+        ("snip", (150, 50), 0, "layers do not keep the numbers asked for"),  # an option of a method that keeps them
+        ("snip", (150, 70), -0.1, "layers do not keep the numbers asked for"),
+    ],
+)
+def test_other_numbers_of_weights_than_asked_for_are_seen(
+    tmp_path: Path, factory: SimpleNamespace, method: str, held: tuple[int, ...], missing: float, free: str
+) -> None:
+    factory.keep(tmp_path, factory.record(factory.run(method, 0.9), layers=layers(*held)))
+    (row,) = load([tmp_path], factory.methods).current.to_dict("records")
+    assert (row["missing_weights"], row["free_layers"]) == (pytest.approx(missing), free)
+
+
+def test_rounding_to_whole_weights_is_not_missing_any(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """300 weights at 98.9 % ask for 3.3; the suite's rule, floor(0.989 * 300) = 296 zeros, gives 4."""
+    layer = LayerCount("fc", (3, 100), 300, 4, 1 - 4 / 300, 0.989, True)
+    factory.keep(tmp_path, factory.record(factory.run("rigl", 0.989), layers=(layer,)))
+    (row,) = load([tmp_path], factory.methods).current.to_dict("records")
+    assert (row["missing_weights"], row["free_layers"]) == (0, "")
 
 
 @pytest.mark.parametrize("text", ["", '{"run": "a', "[1, 2", '{"sparsity": NaN}'])

@@ -15,7 +15,7 @@ from scipy import stats as scipy_stats
 
 from analysis import stats
 from analysis.records import load
-from pipeline.run import Topology
+from pipeline.run import StartFrom, Topology
 
 accuracies = st.lists(st.floats(0, 1), min_size=2, max_size=10)
 
@@ -165,3 +165,61 @@ def test_axes_show_what_a_layout_of_its_own_achieved(tmp_path: Path, factory: Si
     factory.keep(tmp_path, factory.record(run, sparsity=0.9712))
     (found,) = stats.cells(load([tmp_path], factory.methods).current).to_dict("records")
     assert (found["sparsity"], found["axis_sparsity"], found["achieved_sparsity"]) == (0.98, 0.971, 0.9712)
+
+
+def test_an_outcome_is_shown_where_it_was_reached_and_paired_with_nothing(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """STR's run says sparsity 0, and there is a static run that was asked for 0; the third seed collapsed."""
+    runs = [
+        *(factory.record(factory.run("str", 0.0, seed), reached=0.90 + 0.02 * seed) for seed in range(2)),
+        factory.record(factory.run("str", 0.0, 2), status="diverged", reached=1.0),
+        *(factory.record(factory.run("static", 0.0, seed)) for seed in range(2)),
+        *(factory.record(factory.run("static", 0.91, seed)) for seed in range(2)),
+    ]
+    cells = stats.cells(load([factory.keep(tmp_path, *runs)], factory.methods).current)
+    (found,) = cells[cells["method"] == "str"].to_dict("records")
+    assert found["axis_sparsity"] == found["achieved_sparsity"] == pytest.approx(0.91)  # (0.90 + 0.92) / 2
+    assert math.isnan(found["sparsity"])
+    assert (found["n"], found["diverged"], found["difference_n"]) == (2, 1, 0)
+
+
+def test_an_outcome_that_no_run_reached_has_no_place(tmp_path: Path, factory: SimpleNamespace) -> None:
+    skipped = factory.record(factory.run("str", 0.0), status="skipped: masks were given")
+    (found,) = stats.cells(load([factory.keep(tmp_path, skipped)], factory.methods).current).to_dict("records")
+    assert math.isnan(found["axis_sparsity"])
+
+
+def test_a_method_without_a_distribution_is_compared_with_the_uniform_one(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """All keep the same total, and the study resets GraSP's distribution to uniform: 97.0 less 96.0, not less 96.5."""
+    runs = [
+        factory.record(factory.run("grasp"), 9700),
+        factory.record(factory.run("static"), 9600),
+        factory.record(factory.run("static", distribution="erk"), 9650),
+    ]
+    cells = stats.cells(load([factory.keep(tmp_path, *runs)], factory.methods).current)
+    (found,) = cells[cells["method"] == "grasp"].to_dict("records")
+    assert (found["difference_n"], found["difference_mean"]) == (1, pytest.approx(0.01))
+
+
+def test_a_ticket_is_compared_with_static_where_it_has_its_initial_weights(
+    tmp_path: Path, factory: SimpleNamespace
+) -> None:
+    """A mask that another method takes is a condition of its own: RigL from static's mask is compared with nothing here."""
+    origin = factory.run("pruning", snapshots=(100,))
+    runs = [
+        factory.record(factory.run("static"), 9600),
+        factory.record(factory.run("ticket", start_from=StartFrom(origin, "mask")), 9700),
+        factory.record(factory.run("ticket", start_from=StartFrom(origin, "both", rewind=100)), 9750),
+        factory.record(factory.run("rigl", start_from=StartFrom(factory.run("static"), "mask")), 9800),
+    ]
+    cells = stats.cells(load([factory.keep(tmp_path, *runs)], factory.methods).current)
+    found = dict(zip(cells["series"], cells["difference_n"], strict=True))
+    assert found == {
+        "Static": 0,
+        "Lottery ticket, mask of pruning": 1,
+        "Lottery ticket, weights and mask of pruning after step 100": 0,
+        "RigL, mask of static": 0,
+    }

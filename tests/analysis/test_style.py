@@ -13,13 +13,39 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis import style
+from sparse_methods.methods import METHODS
+
+ALIKE = ("po8hH", "sDd", "^v<>", "PX", "*")
+"""Markers that differ by a turn or by a corner or two, which five points do not show."""
 
 
-def test_known_methods_differ_in_colour_and_in_marker() -> None:
-    assert len({look.color for look in style.KNOWN.values()}) == len(style.KNOWN)
-    assert len({look.marker for look in style.KNOWN.values()}) == len(style.KNOWN)
-    assert not {look.color for look in style.KNOWN.values()} & set(style.COLORS)
-    assert not {look.marker for look in style.KNOWN.values()} & set(style.MARKERS)
+def test_every_method_has_a_look_of_its_own() -> None:
+    assert style.KNOWN.keys() <= METHODS.keys()
+    assert len({style.look(name) for name in METHODS}) == len(METHODS)
+
+
+def test_a_colour_is_shared_only_by_markers_of_clearly_different_shape() -> None:
+    for color in {look.color for look in style.KNOWN.values()}:
+        markers = [look.marker for look in style.KNOWN.values() if look.color == color]
+        shapes = [next(group for group in ALIKE if marker in group) for marker in markers]
+        assert len(set(shapes)) == len(shapes), (color, markers)
+
+
+def test_known_colours_are_okabe_and_itos_and_a_grey() -> None:
+    okabe_ito = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
+    assert {look.color for look in style.KNOWN.values()} <= okabe_ito | {"#7F7F7F"}
+    assert not okabe_ito & set(style.COLORS)  # so that no other method can look like a known one
+
+
+def test_the_papers_methods_keep_the_looks_of_earlier_figures() -> None:
+    assert {
+        name: (style.KNOWN[name].color, style.KNOWN[name].marker) for name in ("static", "set", "rigl", "pruning")
+    } == {
+        "static": ("#56B4E9", "v"),
+        "set": ("#009E73", "P"),
+        "rigl": ("#D55E00", "o"),
+        "pruning": ("#0072B2", "D"),
+    }
 
 
 @given(st.text(min_size=1))
@@ -31,7 +57,7 @@ def test_any_name_has_a_look_that_depends_on_nothing_else(name: str) -> None:
 
 
 def test_a_new_method_looks_the_same_for_ever() -> None:
-    assert style.look("granet") == style.Look("#AA4499", "H")
+    assert style.look("mine") == style.Look("#332288", ">")
 
 
 def test_variants_are_tints_of_the_method() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
 from analysis import stats, text
+from analysis.records import load
 from analysis.tables import main
+from pipeline.record import LayerCount, Ledger, Record
+from pipeline.run import StartFrom
 
 NO_DIFFERENCE = {"difference_mean": float("nan"), "difference_n": 0}
 
@@ -48,6 +55,7 @@ def test_difference_by_hand(values: list[float], expected: str) -> None:
 
 def test_other_texts() -> None:
     assert [text.sparsity(value) for value in (0.8, 0.965, 0.99)] == ["80 %", "96.5 %", "99 %"]
+    assert text.sparsity(float("nan")) == text.percent(float("nan")) == text.kilobytes(float("nan")) == "–"
     assert [text.times(value) for value in (1.234, 0.105, 0.0203, float("nan"))] == ["1.23×", "0.105×", "0.020×", "–"]
     assert text.setting("wrn22_2", "cifar10", "default", 2.0) == "wrn22_2 on cifar10, 2× training"
 
@@ -83,6 +91,69 @@ Dense: 98.01 ± 0.02 (n=3), 1.00× / 1.00×.
 
 def test_markdown_whole(cells: pd.DataFrame) -> None:
     assert main.markdown(cells) == f"{MARKDOWN}\n{main.CAPTION}\n"
+
+
+def drawn(folder: Path, factory: SimpleNamespace, *records: Record) -> pd.DataFrame:
+    return stats.cells(load([factory.keep(folder, *records)], factory.methods).current)
+
+
+def test_an_outcome_stands_beside_the_columns(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """STR's run says sparsity 0; its mean is (90 + 92.6) / 2 = 91.3 %, its FLOPs' mean 0.087."""
+    records = [factory.record(factory.run("str", 0.0, seed), 9700, reached=0.90 + 0.026 * seed) for seed in range(2)]
+    cells = drawn(tmp_path, factory, *records, *(factory.record(factory.run("rigl", 0.9, seed)) for seed in range(2)))
+    found = main.markdown(cells)
+    assert "STR: 97.00 ± 0.00 (n=2) at a sparsity of 91.3 % (an outcome), 0.087× / 0.087×." in found
+    assert "| Test accuracy, % | 90 % |\n" in found
+    assert "| STR" not in found
+    assert r"STR & \multicolumn{1}{c}{97.00 $\pm$ 0.00 (n=2) at a sparsity of 91.3 \% (an outcome), " in main.latex(
+        cells, "x"
+    )
+    assert "at a sparsity of 91.3 % (an outcome)" in main.html(cells, "x")
+
+
+def test_outcomes_alone_make_a_table(tmp_path: Path, factory: SimpleNamespace) -> None:
+    skipped = factory.record(factory.run("str", 0.0), status="skipped: masks were given")
+    cells = drawn(tmp_path, factory, skipped)
+    assert "STR: – (1 skipped) at a sparsity of – (an outcome), – / –." in main.markdown(cells)
+    assert "STR at –: 1 skipped (masks were given)." in main.markdown(cells)
+    assert main.latex(cells, "x").count(r"\begin{tabular}") == 1
+
+
+def test_free_layers_are_told_once_for_all_whose_reason_it_is(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """Two layers of 1,000 weights, asked for 100 each; GraSP gives them 20 and 180."""
+    free = tuple(LayerCount(f"fc{n}", (10, 100), 1000, n, 1 - n / 1000, 0.9, True) for n in (20, 180))
+    methods = factory.methods | {"synflow": replace(factory.methods["grasp"], name="synflow", label="SynFlow")}
+    records = [factory.record(factory.run(method), layers=free) for method in ("grasp", "synflow")]
+    folder = factory.keep(tmp_path, *records, factory.record(factory.run("static")))
+    notes = main.markdown(stats.cells(load([folder], methods).current))
+    assert (
+        "- GraSP; SynFlow: layers are ranked together; only the network's total is as asked for. "
+        "No distribution is theirs: the difference is from Static with the uniform one.\n"
+    ) in notes
+
+
+def test_weights_that_are_missing_are_told(tmp_path: Path, factory: SimpleNamespace) -> None:
+    """190 of 200 weights: 5 % fewer."""
+    short = tuple(LayerCount(f"fc{n}", (10, 100), 1000, n, 1 - n / 1000, 0.9, True) for n in (100, 90))
+    cells = drawn(tmp_path, factory, factory.record(factory.run("srigl"), layers=short, sparsity=0.905))
+    assert "- SRigL at 90 %: 5 % fewer weights than asked for (fan-ins are whole).\n" in main.markdown(cells)
+
+
+def test_what_costs_leave_out_is_told(tmp_path: Path, factory: SimpleNamespace) -> None:
+    ledger = Ledger(532_000, 53_200, 0.1, None, 15_960_000_000, 159_600_000_000)
+    found = main.markdown(
+        drawn(
+            tmp_path,
+            factory,
+            factory.record(factory.run("ticket", start_from=StartFrom(factory.run("pruning"), "mask"))),
+            factory.record(factory.run("grasp"), flops={"macs": ledger, "rigl": ledger}),
+        )
+    )
+    assert (
+        "- Lottery ticket, mask of pruning: the cost of the run that they start from is in that run's row.\n" in found
+    )
+    assert "| GraSP | 0.100× / 0.100× Σ |\n" in found
+    assert "- Σ: the sum over the batches of the runs" in found
 
 
 def test_latex_has_the_same_texts(cells: pd.DataFrame) -> None:
