@@ -47,7 +47,7 @@ schemas: $(STAMP) ## Export the JSON schemas of studies and records
 	$(BIN)/python -m pipeline.schema_export
 
 readme: $(STAMP) ## Regenerate the README's methods, and its results from the committed records
-	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --readme README.md
+	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --claims results/reference/mnist-behaviours --readme README.md
 
 clean: ## Remove everything that the workflow made; committed results stay
 	rm -rf results/runs results/cache results/plans results/logs results/leases results/report.html .snakemake

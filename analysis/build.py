@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import readme, records, references, stats
+from analysis import claims, readme, records, references, stats
 from analysis.errors import AnalysisError
 from analysis.leaderboard import page
 from analysis.tables import main as main_table
@@ -33,12 +33,15 @@ def figures(table: records.Table, study: str, out: Path) -> None:
 
 
 def tables(table: records.Table, study: str, out: Path) -> None:
-    """Write the main table as main.csv, main.md, main.tex and main.html."""
+    """Write the main table as main.csv, main.md, main.tex and main.html, and what it says of claims as claims.csv and .md."""
     cells = stats.cells(table.current)
+    found = claims.findings(table.loaded)
     out.mkdir(parents=True, exist_ok=True)
+    claims.table(found).to_csv(out / "claims.csv", index=False, lineterminator="\n")
+    (out / "claims.md").write_text(f"# Claims, study {study}\n\n{claims.markdown(found)}\n", encoding="utf-8")
     main_table.tidy(cells).to_csv(out / "main.csv", index=False, lineterminator="\n")
     (out / "main.md").write_text(f"# Study {study}\n\n{main_table.markdown(cells)}", encoding="utf-8")
-    (out / "main.html").write_text(main_table.html(cells, f"Main table of study {study}"), encoding="utf-8")
+    (out / "main.html").write_text(main_table.html(cells, f"Main table of study {study}", found), encoding="utf-8")
     (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
 
 
@@ -67,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", required=True, type=Path, help="folder to write into")
         command.set_defaults(act=lambda options, build=build: _build(build, options))
     command = _command(commands, "readme", "Regenerate the methods and results of a README between their markers.")
+    command.add_argument(
+        "--claims", required=True, type=Path, help="folder with the records that claims are held against"
+    )
     command.add_argument("--readme", required=True, type=Path, help="the README")
     command.set_defaults(act=_readme)
     command = _command(commands, "collect", "Write the records of a folder as one records.jsonl to commit.")
@@ -99,6 +105,7 @@ def _readme(options: argparse.Namespace) -> None:
     text = options.readme.read_text(encoding="utf-8")
     text = readme.replaced(text, readme.METHODS, methods)
     text = readme.replaced(text, readme.RESULTS, readme.results(studies))
+    text = readme.replaced(text, readme.CLAIMS, readme.claims_block(_load([options.claims], options)))
     options.readme.write_text(text, encoding="utf-8")
 
 

@@ -101,6 +101,11 @@ class Finding:
         """See :meth:`Claim.verdict`."""
         return self.claim.verdict(self.difference)
 
+    @property
+    def points(self) -> str:
+        """The difference in percentage points, with its interval and n."""
+        return text.difference({f"difference_{name}": value for name, value in vars(self.difference).items()})
+
 
 def findings(loaded: Iterable[Loaded], claims: Sequence[Claim] = CLAIMS) -> list[Finding]:
     """Every claim in every setting that has exactly one cell on each side, in the order of ``claims``.
@@ -143,7 +148,7 @@ def markdown(found: Sequence[Finding]) -> str:
         return "No claim compares runs of this study."
     lines = ["| Claim | Source | Setting | Difference, points | |", "| --- | --- | --- | ---: | --- |"]
     for finding in found:
-        words = (finding.claim.sentence, finding.claim.source, finding.setting, _points(finding), finding.verdict)
+        words = (finding.claim.sentence, finding.claim.source, finding.setting, finding.points, finding.verdict)
         lines.append(f"| {' | '.join(map(text.markdown, words))} |")
     return "\n".join(lines)
 
@@ -168,7 +173,3 @@ def _setting(run: Run, side: Side) -> tuple[str, str]:
     )
     words = text.setting(run.model, run.dataset, run.layout, length)
     return f"{words}, {run.distribution}, {text.sparsity(run.sparsity)}", plain.digest
-
-
-def _points(finding: Finding) -> str:
-    return text.difference({f"difference_{name}": value for name, value in vars(finding.difference).items()})

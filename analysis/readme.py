@@ -1,4 +1,4 @@
-"""What is generated in the README: blocks between two markers each, of results and of methods."""
+"""What is generated in the README: blocks between two markers each, of results, of claims and of methods."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis import stats
+from analysis import claims, records, stats, text
 from analysis.errors import AnalysisError
 from analysis.tables import main
 
-RESULTS, METHODS = "results", "methods"
+RESULTS, CLAIMS, METHODS = "results", "claims", "methods"
 """Names of the blocks."""
 
 
@@ -32,6 +32,12 @@ def replaced(readme: str, name: str, block: str) -> str:
 def results(studies: Sequence[tuple[str, pd.DataFrame]]) -> str:
     """The main tables of each study, given by name and tidy table, and where and when it was measured."""
     return "\n\n".join(f"### {name}\n\n{_measured(frame)}\n\n{_tables(frame)}" for name, frame in studies)
+
+
+def claims_block(table: records.Table) -> str:
+    """What the records of ``table`` say of the papers' claims, and where they were measured."""
+    note = f"{text.INTERVAL_NOTE}. The verdict is the interval's: undecided where it holds 0."
+    return f"{_measured(table.current)}\n\n{claims.markdown(claims.findings(table.loaded))}\n\n{note}"
 
 
 def _tables(frame: pd.DataFrame) -> str:

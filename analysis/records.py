@@ -99,6 +99,8 @@ class Table:
 
     current: pd.DataFrame
     apart: pd.DataFrame
+    loaded: tuple[Loaded, ...] = ()
+    """The records of ``current``."""
 
 
 def load(folders: Iterable[Path], methods: Mapping[str, Any], runs: Sequence[str] | None = None) -> Table:
@@ -107,9 +109,11 @@ def load(folders: Iterable[Path], methods: Mapping[str, Any], runs: Sequence[str
     ``methods`` is ``sparse_methods.methods.METHODS``; of its classes what they state is read: label, family, year, citation,
     dense_parts, ignores, exempt and starts. ``runs`` restricts to these run paths. Raises AnalysisError as ``read`` does.
     """
-    frame = tidy(read(folders, runs), methods)
+    loaded = read(folders, runs)
+    frame = tidy(loaded, methods)
     current = frame["comparability_version"] == COMPARABILITY_VERSION
-    return Table(frame[current].reset_index(drop=True), frame[~current].reset_index(drop=True))
+    ours = tuple(item for item in loaded if item.record.comparability_version == COMPARABILITY_VERSION)
+    return Table(frame[current].reset_index(drop=True), frame[~current].reset_index(drop=True), ours)
 
 
 def read(folders: Iterable[Path], runs: Sequence[str] | None = None) -> list[Loaded]:

@@ -15,6 +15,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import stats, text
+from analysis.claims import Finding
 
 HERE = Path(__file__).parent
 CSV_COLUMNS = [
@@ -74,12 +75,14 @@ def latex(cells: pd.DataFrame, label: str) -> str:
     return "\n".join(_latex_panel(panel, f"tab:{label}-{number}") for number, panel in enumerate(found, start=1))
 
 
-def html(cells: pd.DataFrame, title: str) -> str:
-    """The tables as a page that needs nothing else; everything from records is escaped."""
+def html(cells: pd.DataFrame, title: str, findings: Sequence[Finding] = ()) -> str:
+    """The tables, and what they say of claims, as a page that needs nothing else; everything from records is escaped."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.get_template("page.html.j2").render(title=title, panels=panels(cells), caption=CAPTION)
+    return environment.get_template("page.html.j2").render(
+        title=title, panels=panels(cells), findings=findings, caption=CAPTION
+    )
 
 
 def panels(cells: pd.DataFrame) -> list[Panel]:

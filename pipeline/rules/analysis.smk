@@ -54,6 +54,7 @@ rule tables_of:
             labels={"study": "{study}", "table": "accuracy by method and sparsity"},
         ),
         multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
+        multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
     log:
         "results/logs/tables/{src}-{study}.log",
     conda:

@@ -18,7 +18,7 @@ from sparse_methods.methods import METHODS
     ("what", "files"),
     [
         ("figures", {f"{name}.{kind}" for name in ("accuracy", "cost") for kind in ("png", "pdf", "csv")}),
-        ("tables", {"main.csv", "main.html", "main.md", "main.tex"}),
+        ("tables", {"main.csv", "main.html", "main.md", "main.tex", "claims.csv", "claims.md"}),
         ("leaderboard", {"index.html", "leaderboard.csv", "leaderboard.json"}),
     ],
 )
@@ -48,12 +48,15 @@ def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) ->
 
 def test_readme_has_the_methods_and_names_studies_by_their_folders(study: Path, tmp_path: Path) -> None:
     text = tmp_path / "README.md"
-    text.write_text("\n".join(line for name in (readme.METHODS, readme.RESULTS) for line in readme.markers(name)))
-    arguments = ["readme", "--records", str(study), "--readme", str(text)]
+    text.write_text(
+        "\n".join(line for name in (readme.METHODS, readme.RESULTS, readme.CLAIMS) for line in readme.markers(name))
+    )
+    arguments = ["readme", "--records", str(study), "--claims", str(study), "--readme", str(text)]
     assert main(arguments) == 0
     first = text.read_text()
     assert "### runs" in first
     assert all(f"`{name}`" in first for name in METHODS)
+    assert "| RigL beats Static | evci2020rigl, section 4.1 | lenet300 on mnist, uniform, 90 % |" in first
     assert main(arguments) == 0
     assert text.read_text() == first
 
@@ -67,7 +70,7 @@ def test_errors_are_short_and_end_with_code_2(
     message = capsys.readouterr().err
     assert str(broken) in message
     assert len(message.splitlines()) <= 2
-    assert main(["readme", "--records", str(study), "--readme", str(tmp_path / "none.md")]) == 2
+    assert main(["readme", "--records", str(study), "--claims", str(study), "--readme", str(tmp_path / "none.md")]) == 2
 
 
 def test_records_kept_apart_are_announced(
