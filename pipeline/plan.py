@@ -104,10 +104,9 @@ class Spec:
     def peak_parameter_bytes(self) -> int:
         """What the method states for the worst moment of training, for all weight tensors together, at 32 bits a number."""
         rows = self.layers()
-        masked, unmasked = [row for row in rows if row.masked], [row for row in rows if not row.masked]
-        sparse, dense = sum(row.nonzeros for row in masked), sum(row.weights for row in masked)
-        weights_and_gradients = 2 * sum(row.weights for row in unmasked)
-        return 4 * (self.method().peak_parameters(sparse, dense) + weights_and_gradients)
+        method = self.method()
+        masked = sum(method.peak_parameters(row.nonzeros, row.weights) for row in rows if row.masked)
+        return 4 * (masked + sum(2 * row.weights for row in rows if not row.masked))
 
     def build(self) -> nn.Module:
         """The network to train, with weights from torch's global random state."""

@@ -339,7 +339,7 @@ class Method:
         return 3 * dense * batch_size
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
-        """Numbers held at once at the worst moment of training, for layers of ``dense`` weights of which ``sparse`` are
+        """Numbers held at once at the worst moment of training, for a layer of ``dense`` weights of which ``sparse`` are
         active at the end: weights, their gradient and ``layer.state``. Optimizer slots come on top, as many times as the
         weights that are trained."""
         return 2 * sparse

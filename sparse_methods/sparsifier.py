@@ -135,6 +135,8 @@ class Sparsifier:
             for layer in self._layers.values():
                 layer.origin = _of_layer(origin or {}, layer)
             first_mask.choose(self.method, self._layers)
+            for layer in self._layers.values():
+                layer.origin = None
         self.awaits_first_batch = self.method.starts == "first_batch"
         self._apply_masks()
         self._start()

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparse_methods import Sparsifier, methods, sparsify
+from sparse_methods import Batch, CannotError, Sparsifier, methods, sparsify
 from sparse_methods.method import Method
+from sparse_methods.network import maskable_weights
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.05),
@@ -73,9 +74,16 @@ class Training:
     """A small network, its optimizer, its engine, and a deterministic stream of batches."""
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, sparse: Sparsifier, input_shape: Any
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        sparse: Sparsifier,
+        input_shape: tuple[int, ...],
+        request: tuple[float | None, str],
     ) -> None:
         self.model, self.optimizer, self.sparse, self.input_shape = model, optimizer, sparse, input_shape
+        self.request = request
+        """Sparsity and distribution."""
         self.batches = 0
 
     def backward(self) -> None:
@@ -83,13 +91,18 @@ class Training:
         generator = torch.Generator().manual_seed(self.batches)
         images = torch.randn(8, *self.input_shape, generator=generator).to(next(self.model.parameters()).dtype)
         labels = torch.randint(4, (8,), generator=generator)
+        self._batch = Batch(self.model, images, lambda outputs: functional.cross_entropy(outputs, labels))
         self.optimizer.zero_grad()
-        functional.cross_entropy(self.model(images), labels).backward()
+        self._batch.loss(self.model(images)).backward()
         self.batches += 1
+
+    def step(self) -> bool:
+        """What follows ``backward``."""
+        return self.sparse.step(batch=self._batch)
 
     def batch(self) -> bool:
         self.backward()
-        return self.sparse.step()
+        return self.step()
 
     def run(self, steps: int) -> None:
         """Go on until ``steps`` gradient steps are made."""
@@ -118,21 +131,22 @@ def _mlp(width: float) -> nn.Module:
 
 
 def _conv(width: float) -> nn.Module:
-    first, second = max(1, round(6 * width)), max(1, round(8 * width))
+    channels = max(1, round(8 * width))
     return nn.Sequential(
-        nn.Conv2d(2, first, 3, padding=1, bias=False),
-        nn.BatchNorm2d(first),
+        nn.Conv2d(4, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
-        nn.Conv2d(first, second, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(second),
+        nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(2),
         nn.Flatten(),
-        nn.Linear(4 * second, 4),
+        nn.Linear(4 * channels, 4),
     )
 
 
-NETWORKS = {"mlp": (_mlp, (8,)), "conv": (_conv, (2, 6, 6))}
+NETWORKS = {"mlp": (_mlp, (8,)), "conv": (_conv, (4, 6, 6))}
+"""Inputs of every layer are a multiple of 4, which some methods ask for."""
 
 
 def start_training(
@@ -141,20 +155,44 @@ def start_training(
     optimizer: str | Callable[[Any], torch.optim.Optimizer] = "momentum",
     *,
     sparsity: float | None = 0.7,
+    distribution: str = "uniform",
     initial_seed: int = 0,
     dtype: torch.dtype = torch.float32,
     **options: Any,
 ) -> Training:
-    """60 steps, an update every 5 until step 45, unless told otherwise."""
+    """60 steps, an update every 5 until step 45, unless told otherwise.
+
+    A method that cannot do this sparsity and distribution is asked for erk, then for 0.5 uniform, which ``request`` of the
+    training tells; one that refuses all fails the test. The finished run that a method may start from ended near the
+    initial weights.
+    """
     chosen = methods.make(method) if isinstance(method, str) else method
     factory, input_shape = NETWORKS[network]
-    with torch.random.fork_rng():
-        torch.manual_seed(initial_seed)
-        model = chosen.build(factory, parameters=160).to(dtype)
     make_optimizer = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
-    made = make_optimizer(model.parameters())
     options = {"total_steps": 60, "update_every": 5, "end": 45} | options
-    return Training(model, made, sparsify(model, made, chosen, sparsity, **options), input_shape)
+    refusals = []
+    for request in dict.fromkeys([(sparsity, distribution), (sparsity, "erk"), (0.5, "uniform")]):
+        with torch.random.fork_rng():
+            torch.manual_seed(initial_seed)
+            model = chosen.build(factory, parameters=160).to(dtype)
+        made = make_optimizer(model.parameters())
+        origin = _ended_nearby(model) if chosen.starts == "origin" else None
+        try:
+            sparse = sparsify(model, made, chosen, *request, origin=origin, **options)
+        except CannotError as error:
+            refusals.append(str(error))
+        else:
+            return Training(model, made, sparse, input_shape, request)
+    return pytest.fail("; ".join(dict.fromkeys(refusals)))
+
+
+def _ended_nearby(model: nn.Module) -> dict[str, Tensor]:
+    """Weights by layer that a short training of ``model`` may have ended with."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: weight.detach() + 0.02 * torch.randn(weight.shape, generator=generator).to(weight)
+        for name, weight in maskable_weights(model).items()
+    }
 
 
 @pytest.fixture
@@ -162,6 +200,6 @@ def one_layer() -> type[OneLayer]:
     return OneLayer
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start() -> Callable[..., Training]:
     return start_training
