@@ -92,7 +92,9 @@ def runs(study: StudyName, results: Results = Path("results"), as_json: AsJson =
     if as_json:
         _print_json(dataclasses.asdict(status))
     else:
-        out.print(present.runs_table(chosen, status))
+        from analysis.variants import variants
+
+        out.print(present.runs_table(chosen, status, variants(chosen.runs)))
         out.print(present.status_line(status))
 
 

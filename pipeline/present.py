@@ -44,20 +44,22 @@ def progress(runs: Sequence[Run], console: Console) -> Iterator[Callable[[Run, i
         yield report
 
 
-def runs_table(study: Study, status: StudyStatus) -> Table:
-    """One row a cell: its runs by status, and the seconds of one."""
+def runs_table(study: Study, status: StudyStatus, variants: Sequence[str]) -> Table:
+    """One row a cell: its runs by status, and the seconds of one; ``variants`` add to each run's name what it does not say."""
     by_run = {row.run: row for row in status.runs}
     cells: dict[str, list[Run]] = {}
-    for run in study.runs:
+    names: dict[str, str] = {}
+    for run, variant in zip(study.runs, variants, strict=True):
         cells.setdefault(run.cell_digest, []).append(run)
+        names[run.cell_digest] = f"{run.cell}  {variant}".rstrip()
     table = _table(study.title, "cell", "runs", "status", "seconds a run")
-    for runs in cells.values():
+    for digest, runs in cells.items():
         rows = [by_run[run.path] for run in runs]
         counts = Counter(row.status.partition(":")[0] for row in rows)
         seconds = [row.seconds for row in rows if row.seconds is not None]
         mean = f"{sum(seconds) / len(seconds):.1f}" if seconds else "-"
         words = ", ".join(f"{count} {name}" for name, count in counts.items())
-        table.add_row(runs[0].cell, str(len(runs)), words, mean)
+        table.add_row(names[digest], str(len(runs)), words, mean)
     return table
 
 
