@@ -29,16 +29,20 @@ class Side:
     method: str
     options: Mapping[str, Any] = field(default_factory=dict)
     mask_of: str | None = None
-    """Method of the run whose final mask is taken over, weights starting anew; None: the run starts from nothing."""
+    """Method of the run, alike in all else, whose final mask is taken over, weights starting anew; None: no start."""
     length: float = 1.0
     """Training length over that of a side of length 1."""
 
     def has(self, run: Run) -> bool:
         """Whether ``run`` is on this side."""
+        if (run.method, dict(run.method_options)) != (self.method, dict(self.options)):
+            return False
         start = run.start_from
-        taken = (start.run.method, start.take) if start else None
-        wanted = (self.mask_of, "mask") if self.mask_of else None
-        return (run.method, dict(run.method_options), taken) == (self.method, dict(self.options), wanted)
+        if start is None or self.mask_of is None:
+            return start is None and self.mask_of is None
+        plain = start.run.start_from is None and not start.run.method_options
+        alike = start.run.method == self.mask_of and _plain(start.run, 1.0) == _plain(run, 1.0)
+        return start.take == "mask" and plain and alike
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,9 @@ CLAIMS = (
     Claim(Side("Pruning", "pruning"), RIGL, "evci2020rigl, Figure 2 at equal length"),
     Claim(SNIP, STATIC, "evci2020rigl, section 4.1"),
     Claim(GLOBAL_SNIP, SNIP, "lee2019snip ranks the network, evci2020rigl's code each layer; neither compares"),
+    Claim(RIGL_TICKET, STATIC_TICKET, "evci2020rigl, Appendix E"),
     Claim(RIGL_TICKET, RIGL, "evci2020rigl, Appendix E", no_better=True),
-    Claim(STATIC_TICKET, STATIC, "evci2020rigl, Appendix E"),
+    Claim(STATIC_TICKET, STATIC, "evci2020rigl, Appendix E against Figure 2: by 0.2 points"),
     Claim(LONGER, RIGL_TICKET, "evci2020rigl, Appendix E, at equal cost"),
     Claim(MOMENTUM, RIGL, "dettmers2019snfs against evci2020rigl, Table 1", no_better=True),
     Claim(RIGL, RANDOM, "evci2020rigl, section 3, step 4"),
@@ -166,10 +171,20 @@ def _cells(loaded: Sequence[Loaded], side: Side) -> dict[tuple[str, str], dict[s
 
 def _setting(run: Run, side: Side) -> tuple[str, str]:
     """Words for people, and what must be equal on both sides."""
-    length = round(run.multiplier / side.length, 9)
-    protocol = dataclasses.replace(run.protocol, topology=Topology())
-    plain = dataclasses.replace(
-        run, method="", method_options={}, start_from=None, snapshots=(), multiplier=length, protocol=protocol, seed=0
-    )
-    words = text.setting(run.model, run.dataset, run.layout, length)
+    plain = _plain(run, side.length)
+    words = text.setting(run.model, run.dataset, run.layout, plain.multiplier)
     return f"{words}, {run.distribution}, {text.sparsity(run.sparsity)}", plain.digest
+
+
+def _plain(run: Run, length: float) -> Run:
+    """``run`` without method, start, cadence and seed, at its length over ``length``."""
+    return dataclasses.replace(
+        run,
+        method="",
+        method_options={},
+        start_from=None,
+        snapshots=(),
+        multiplier=round(run.multiplier / length, 9),
+        protocol=dataclasses.replace(run.protocol, topology=Topology()),
+        seed=0,
+    )

@@ -28,7 +28,7 @@ from pipeline.plan import Spec, resolve, write_plan
 from pipeline.run import Run
 from pipeline.status import clear_failed, study_status
 from pipeline.study import load_study, parse_run
-from pipeline.worker import Bench, UserError, choose_device, resolve_at, run_all
+from pipeline.worker import Bench, UserError, choose_device, run_all
 from pipeline.yaml_source import StudyError
 from sparse_methods.distributions import DISTRIBUTIONS
 from sparse_methods.methods import METHODS
@@ -75,9 +75,7 @@ def run(
     if not wanted:
         raise UserError(f"no run of {chosen.name} matches {', '.join(only or [])}; see `rigl-bench runs {study}`")
     shapes = _shapes(wanted, results, data_root)
-    # Before anything is trained, so that what cannot be is told at once; a network that a parent has yet to find comes later.
-    known = {r.path: resolve(r, *shapes[r.dataset]) for r in wanted if not r.finds_its_network}
-    specs = (known.get(r.path) or resolve_at(r, *shapes[r.dataset], results) for r in wanted)
+    specs = [resolve(r, *shapes[r.dataset]) for r in wanted]
     with leased_gpu(device, results / "leases"), present.progress(wanted, out) as report:
         code = run_all(specs, Bench(results, choose_device(device)), report)
     out.print(present.status_line(study_status(chosen, results)))
@@ -164,9 +162,9 @@ def validate(study: StudyName) -> None:
     chosen = load_study(study)
     shapes = {name: sources.known_shape(name) for name in chosen.datasets}
     found = sum(r.finds_its_network for r in chosen.runs)
-    specs = [resolve(r, *shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset] and not r.finds_its_network]
+    specs = [resolve(r, *shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset]]
     skipped = sum(spec.skip is not None for spec in specs)
-    unknown = sum(shapes[r.dataset] is None and not r.finds_its_network for r in chosen.runs)
+    unknown = len(chosen.runs) - len(specs)
     notes = [f"{skipped} to be skipped"] * bool(skipped)
     notes += [f"{found} whose network another run finds first"] * bool(found)
     notes += [f"{unknown} on a data set of your own, whose shape is known once it is prepared"] * bool(unknown)
@@ -214,7 +212,7 @@ def write_specifications(
     """Write all that a training process needs to know; `python -m pipeline.worker --plan ... --job ...` trains from it."""
     chosen = load_study(study)
     shapes = _shapes(chosen.runs, results, data_root)
-    specs = {r.path: resolve_at(r, *shapes[r.dataset], results) for r in chosen.runs}
+    specs = {r.path: resolve(r, *shapes[r.dataset]) for r in chosen.runs}
     output.parent.mkdir(parents=True, exist_ok=True)
     write_plan(output, {job.name: [specs[r.path] for r in job.runs] for job in chosen.jobs()})
     out.print(f"{len(specs)} runs in {len(chosen.jobs())} jobs: {output}", highlight=False)

@@ -116,11 +116,16 @@ class RunCost:
     network: NetworkCost
     requested: Mapping[str, float]
     """Sparsity of each masked layer at the end."""
-    dense: int
-    """f_D of the dense network that the run is compared with."""
+    compared_with: int
+    """FLOPs of one sample of the dense network that the run is compared with."""
     convention: str
     method: Method
     schedule: UpdateSchedule
+
+    @property
+    def dense(self) -> int:
+        """f_D of the network that is trained."""
+        return self.network.inference_flops(self.convention)
 
     @property
     def sparse(self) -> int:
@@ -149,9 +154,9 @@ class RunCost:
         return total / batches
 
     def train_x(self) -> float | None:
-        """Training FLOPs per sample over the dense network's 3 f_D."""
+        """Training FLOPs per sample over 3 forward passes of the dense network that the run is compared with."""
         flops = self.method.train_flops(self)
-        return None if flops is None else flops / (3 * self.dense)
+        return None if flops is None else flops / (3 * self.compared_with)
 
     def _at(self, sparsities: Mapping[str, float]) -> int:
         size = {layer.layer: layer.weights for layer in self.network.layers}

@@ -62,6 +62,10 @@ def found_architecture(run: Run, runs: Path) -> dict[str, Any]:
     start = run.start_from
     if start is None or start.take != "architecture":
         return {}
+    if start.run.finds_its_network or "pixels" in start.run.model_options:
+        raise OriginFailedError(
+            f"{_both(run)}, whose own network sees some inputs only: take that of one that sees all"
+        )
     masks = {name: mask.bool() for name, mask in _tensors(run, runs, MASKS).items()}
     record = json.loads((runs / start.run.path / RECORD).read_text())
     shapes = {layer["layer"]: tuple(layer["shape"]) for layer in record["layers"]}

@@ -139,7 +139,8 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: dict[s
     compared_with = _trace(run, run.model_options, input_shape, classes, Method(), 0)
     dense_cost = _trace(run, options, input_shape, classes, Method(), 0)
     masked = {name: sparsity for name, sparsity in requested.items() if sparsity is not None}
-    skip, network = refusal(method, _request(run, shapes, masked)), dense_cost
+    fixed = tuple(name for name in masked if name in rules)
+    skip, network = refusal(method, _request(run, shapes, masked, fixed)), dense_cost
     if skip is None and type(method).build is not Method.build:
         try:
             network = _trace(run, options, input_shape, classes, method, parameters)
@@ -164,16 +165,20 @@ def _resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: dict[s
     return spec
 
 
-def _request(run: Run, shapes: Mapping[str, tuple[int, ...]], sparsities: Mapping[str, float]) -> Request:
+def _request(
+    run: Run, shapes: Mapping[str, tuple[int, ...]], sparsities: Mapping[str, float], fixed: tuple[str, ...]
+) -> Request:
     """The run as the engine will ask for it."""
-    taken = run.start_from.take if run.start_from else None
+    takes_mask = run.start_from is not None and run.start_from.take in ("mask", "both")
     from_origin = methods.METHODS[run.method].starts == "origin"
+    masks_given = takes_mask and not from_origin
     return Request(
         sparsities=sparsities,
         shapes={name: shapes[name] for name in sparsities},
-        distribution=run.distribution,
-        masks_given=taken in ("mask", "both") and not from_origin,
-        origin_given=taken in ("mask", "both") and from_origin,
+        distribution=None if masks_given else run.distribution,
+        fixed=() if masks_given else fixed,
+        masks_given=masks_given,
+        origin_given=takes_mask and from_origin,
     )
 
 

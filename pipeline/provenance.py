@@ -15,36 +15,12 @@ from pathlib import Path
 
 import torch
 
+import sparse_methods
 from pipeline.record import Provenance
 from pipeline.run import Run
-from sparse_methods import (
-    dense_parameters,
-    distributions,
-    first_mask,
-    growth,
-    methods,
-    network,
-    optimizer_state,
-    schedules,
-    sparse_parameters,
-    sparsifier,
-    topology,
-)
-from sparse_methods import method as contract
+from sparse_methods import methods
 
-ENGINE = (
-    contract,
-    dense_parameters,
-    distributions,
-    first_mask,
-    growth,
-    network,
-    optimizer_state,
-    schedules,
-    sparse_parameters,
-    sparsifier,
-    topology,
-)
+ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("*.py")))
 SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js", ".csv", ".bib")
 STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
@@ -67,12 +43,10 @@ def source_digest(run: Run) -> str:
 def method_digest(method: str) -> str:
     """Twelve hex digits over the tokens of the method's file, of the methods that it builds on, and of the engine."""
     bases = [cls.__module__ for cls in methods.METHODS[method].__mro__ if cls.__module__.startswith(methods.__name__)]
-    files = {module.__file__ for module in ENGINE} | {
-        inspect.getfile(methods.METHODS[name.split(".")[-1]]) for name in bases
-    }
+    own = {Path(inspect.getfile(methods.METHODS[name.split(".")[-1]])) for name in bases}
     digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: Path(file).name):
-        digest.update(tokens_digest(Path(file).read_text(encoding="utf-8")).encode())
+    for file in (*ENGINE, *sorted(own)):
+        digest.update(tokens_digest(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:12]
 
 

@@ -207,8 +207,8 @@ class Run:
     """Layers fixed by hand, over the model's own rules: an explicit sparsity, or unmasked."""
     start_from: StartFrom | None = None
     """The run whose weights, mask or architecture this one begins from."""
-    snapshots: tuple[int, ...] = ()
-    """Steps, given for multiplier 1, whose weights are kept for runs that rewind to them."""
+    snapshots: tuple[int, ...] = field(default=(), metadata={"identity": False})
+    """Steps, given for multiplier 1, whose weights are kept for runs that rewind to them; no part of the identity."""
 
     def __post_init__(self) -> None:
         _whole_numbers_to_floats(self)
@@ -275,6 +275,8 @@ def non_defaults(value: Any) -> Any:
         return list(value) if isinstance(value, tuple) else value
     kept = {}
     for f in dataclasses.fields(value):
+        if f.metadata.get("identity") is False:
+            continue
         current = getattr(value, f.name)
         default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
         if current != default:

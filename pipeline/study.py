@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,8 +105,10 @@ def load_study(name: str | Path) -> Study:
     merged = _Merged.of(path, ())
     runs: dict[str, Run] = {}
     for run in _runs(merged):
-        if runs.setdefault(run.path, run) != run:
+        known = runs.get(run.path, run)
+        if replace(known, snapshots=()) != replace(run, snapshots=()):
             raise StudyError(f"{path}: two different runs share the name {run.path}")
+        runs[run.path] = replace(run, snapshots=tuple(sorted({*known.snapshots, *run.snapshots})))
     if not runs:
         raise StudyError(f"{path}: asks for no run: `grid` is empty, or `only` keeps nothing")
     title, description = merged.title or path.stem, merged.description or ""

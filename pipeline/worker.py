@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,10 +28,18 @@ from pipeline.data.sources import cache_path
 from pipeline.data.tensors import DataError, DataSet, digest_of
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu, locked
-from pipeline.origin import OriginError, OriginFailedError, found_architecture, origin_of
+from pipeline.origin import OriginError, found_architecture, origin_of
 from pipeline.plan import Spec, read_plan, resolve
 from pipeline.provenance import source_digest
-from pipeline.record import COMPARABILITY_VERSION, RECORD, SCHEMA_VERSION, Record, write_bytes, write_json
+from pipeline.record import (
+    COMPARABILITY_VERSION,
+    RECORD,
+    SCHEMA_VERSION,
+    Record,
+    snapshot_name,
+    write_bytes,
+    write_json,
+)
 from pipeline.run import Run
 from sparse_methods import CannotError
 
@@ -152,13 +160,16 @@ def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / KEPT} is corrupt ({error}); delete it and run again") from error
-    return record if current else None
+    whole = all((folder / snapshot_name(run.scaled(step))).exists() for step in run.snapshots)
+    return record if current and (whole or record["status"] != "done") else None
 
 
 def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> Record:
     if spec.skip is not None:
         return outcome.not_trained(spec, f"skipped: {spec.skip}", bench.device)
-    run, folder = spec.run, bench.folder(spec.run)
+    run, folder, runs = spec.run, bench.folder(spec.run), bench.results / "runs"
+    if run.finds_its_network:
+        spec = resolve(run, spec.input_shape, spec.classes, found_architecture(run, runs))
     if run.dataset not in data:
         data.clear()
         data[run.dataset] = load_data(bench.cache(run)).to(bench.device)
@@ -167,7 +178,7 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
     _discard_other_source(folder, run, f"{source_digest(run)} {data_digest} {COMPARABILITY_VERSION}")
     memory.reset_peak(bench.device)
     try:
-        training = train.prepare(spec, data[run.dataset], origin_of(run, bench.results / "runs"))
+        training = train.prepare(spec, data[run.dataset], origin_of(run, runs))
         train.train(
             training,
             folder / CHECKPOINTS,
@@ -180,17 +191,6 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
     record = outcome.trained(training, bench.device, data_digest)
     outcome.write_files(training, folder)
     return record
-
-
-def resolve_at(run: Run, input_shape: tuple[int, ...], classes: int, results: Path) -> Spec:
-    """Resolve ``run`` where its parent's outcome is at hand; a run whose parent found no network is to be skipped.
-
-    Raises OriginError when the parent of a run that takes its architecture is not trained yet.
-    """
-    try:
-        return resolve(run, input_shape, classes, found_architecture(run, results / "runs"))
-    except OriginFailedError as error:
-        return replace(resolve(run, input_shape, classes), skip=str(error))
 
 
 def _discard_other_source(folder: Path, run: Run, source: str) -> None:
@@ -298,7 +298,7 @@ def _resolved(options: argparse.Namespace) -> tuple[list[Spec], list[Run]]:
     for name in {run.dataset for run in jobs[options.job]}:
         dataset = load_data(cache_path(name, options.results / "cache"))
         shapes[name] = (dataset.input_shape, dataset.classes)
-    specs = [resolve_at(run, *shapes[run.dataset], options.results) for run in jobs[options.job]]
+    specs = [resolve(run, *shapes[run.dataset]) for run in jobs[options.job]]
     return specs, list(study.runs)
 
 

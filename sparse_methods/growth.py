@@ -17,8 +17,9 @@ MEAN_GRADIENT = "mean_gradient"
 
 def remember(layer: Layer, momentum: float) -> None:
     """Keep the running mean of the dense gradient: e <- e + (1 - momentum) (g - e), from zero, not corrected for it."""
-    mean = layer.state.setdefault(MEAN_GRADIENT, torch.zeros_like(layer.weight))
-    mean.lerp_(layer.gradient, 1 - momentum)
+    if MEAN_GRADIENT not in layer.state:
+        layer.state[MEAN_GRADIENT] = torch.zeros_like(layer.weight)
+    layer.state[MEAN_GRADIENT].lerp_(layer.gradient, 1 - momentum)
 
 
 def normal_start(layer: Layer) -> Tensor:

@@ -126,6 +126,8 @@ class Request:
     """Of the same layers."""
     distribution: str | None
     """None where masks are given."""
+    fixed: tuple[str, ...] = ()
+    """Layers whose sparsity is given by hand or by the model's table, not shared out."""
     masks_given: bool = False
     """Masks come from elsewhere: the user's own, or those of another run."""
     origin_given: bool = False
@@ -150,9 +152,12 @@ class TrainingCost(Protocol):
 
 
 def refusal(method: Method, request: Request) -> str | None:
-    """Why ``method`` cannot do what is asked, or None: its own reason, or that it chooses its masks itself."""
-    if request.masks_given and method.starts in ("dense", "magnitude", "first_batch"):
+    """Why ``method`` cannot do what is asked, or None: its own reason, or what follows from what it states."""
+    begins_otherwise = any(method.first_sparsity(final) != final for final in request.sparsities.values())
+    if request.masks_given and (method.starts in ("dense", "magnitude", "first_batch") or begins_otherwise):
         return "it chooses its masks itself and takes none from elsewhere"
+    if request.fixed and method.layers_are_free:
+        return f"its layers share one total, so that the sparsity given for {', '.join(request.fixed)} cannot be kept"
     return method.skip(request)
 
 

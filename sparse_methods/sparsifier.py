@@ -121,7 +121,15 @@ class Sparsifier:
         shapes = {name: tuple(weight.shape) for name, weight in self._weights.items()}
         shared = layer_sparsities(distribution, sparsity, shapes, rules)
         requested = {name: layer_sparsity for name, layer_sparsity in shared.items() if layer_sparsity is not None}
-        self._refuse(Request(requested, shapes, distribution, origin_given=origin is not None))
+        self._refuse(
+            Request(
+                sparsities=requested,
+                shapes={name: shapes[name] for name in requested},
+                distribution=distribution,
+                fixed=tuple(name for name in requested if name in rules),
+                origin_given=origin is not None,
+            )
+        )
         generator = torch.Generator().manual_seed(_derive(self.seed, "mask"))
         masks = {name: torch.ones(shapes[name], dtype=torch.bool) for name in requested}
         if self.method.starts == "random":
@@ -229,7 +237,7 @@ class Sparsifier:
         """Use the gradients of ``loss.backward()``: take the optimizer's step, or change topology, or both.
 
         Returns False when a topology update (RigL) or the choice of the first mask (SNIP) took the step's place; the
-        caller then does not advance its learning rate. ``clip_norm`` clips the global gradient norm of active weights.
+        caller then does not advance its learning rate. ``clip_norm`` clips the global gradient norm of what is trained.
         ``batch`` is what GraSP and SynFlow choose their first mask with. Raises NonFiniteScoreError when a score is NaN,
         CannotError when the first mask cannot be what was asked for, TypeError when ``batch`` is missing.
         """
@@ -252,6 +260,8 @@ class Sparsifier:
         self.steps += 1
         if update_due:
             self._update_topology()
+        elif self.method.parameters == "dense":
+            self._apply_masks()
         return True
 
     def _step_behind_masks(self, clip_norm: float | None) -> None:

@@ -59,7 +59,7 @@ class LeNet300(nn.Module):
 def found_by(masks: Mapping[str, Tensor]) -> dict[str, Any]:
     """Options of the network that is left of a LeNet-300-100 when dead pixels and units are removed."""
     pixels, first, second = live_units([masks["fc1"], masks["fc2"], masks["fc3"]])
-    return {"hidden": [len(first), len(second)], "pixels": pixels}
+    return {"hidden": [len(first), len(second)], "pixels": pixels, "width": 1.0}
 
 
 FAMILY = Family(

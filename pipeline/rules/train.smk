@@ -50,6 +50,7 @@ for job in STUDY.jobs():
             study=STUDY_FILE,
             job=job.name,
             runs=[run.path for run in job.runs],
+            snapshots=[step for run in job.runs for step in run.snapshots],
             sources=sorted({source_digest(run) for run in job.runs}),
             versions=VERSIONS,
             options=WORKER_OPTIONS,

@@ -57,5 +57,5 @@ class GraSP(Method):
         return 12 * dense * batch_size
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
-        """Weights, gradient, Hessian product."""
-        return 3 * dense
+        """Weights, the batch's gradient, the gradient with its graph, and the Hessian product."""
+        return 4 * dense

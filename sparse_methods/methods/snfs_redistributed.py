@@ -5,7 +5,8 @@ momentum magnitude of their active weights before the update, and grown where th
 
 Deviations from the authors' code (TimDettmers/sparse_learning): momentum is the running mean of the dense gradient, as in
 ``snfs``, and not the optimizer's buffer; what a full layer cannot take is shared by the same proportions; new weights start
-without optimizer momentum; the cadence and the drop fraction are the protocol's.
+without optimizer momentum; nearly dense layers drop as others do, theirs less; the cadence and the drop fraction are the
+protocol's.
 """
 
 from __future__ import annotations

@@ -64,12 +64,13 @@ class SRigL(RigL):
     def keep(self, layer: Layer, score: Tensor, count: int) -> Tensor:
         """The ``count`` largest weights of the neurons that are not ablated, and no more of each than its new fan-in."""
         grown = int(layer.mask.sum()) - count
-        largest_gradients = topology.largest(self.grow_score(layer), grown, among=torch.ones_like(layer.mask))
+        gradients = topology.checked(self.grow_score(layer), layer.name)
+        largest_gradients = topology.largest(gradients, grown, among=torch.ones_like(layer.mask))
         salient = largest_gradients | topology.largest(score, count, among=layer.mask)
         if self.ablation > 0 and not layer.is_last:
             layer.state["neurons"] = self._salient_neurons(layer, salient.flatten(1).sum(dim=1))
         fan_ins = self._fan_ins(layer)
-        remaining = topology.largest_per_row(score, fan_ins.sign() * score.shape[1:].numel(), layer.mask)
+        remaining = layer.mask & (fan_ins > 0).view(-1, *[1] * (score.ndim - 1))
         kept = topology.largest(score, min(count, int(remaining.sum())), among=remaining)
         return topology.largest_per_row(score, fan_ins, kept)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sparse_methods.method import Layer, TrainingCost
+from sparse_methods.method import Layer, Request, TrainingCost
 from sparse_methods.methods.dnw import DNW
 
 
@@ -24,7 +24,7 @@ class STR(DNW):
 
     name, label = "str", "STR"
     citation, year, family = "kusupati2020str", 2020, "dense-to-sparse"
-    dense_parts = ("weights and their optimizer state",)
+    dense_parts = ("weights and their optimizer state", "gradient, until the thresholds have risen")
     cannot = ("a given sparsity or distribution: both are outcomes of its weight decay",)
     exempt = {
         "layer counts": "sparsity is an outcome",
@@ -39,6 +39,9 @@ class STR(DNW):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require(self.decay >= 0, "decay", "at least 0")
+
+    def skip(self, request: Request) -> str | None:
+        return self.cannot[0] if any(request.sparsities.values()) else None
 
     def extra_parameters(self, layer: Layer) -> dict[str, Tensor]:
         return {"s": layer.weight.new_tensor(self.initial)}

@@ -59,8 +59,8 @@ class SynFlow(Method):
         return 3 * dense * (batch_size + self.rounds)
 
     def peak_parameters(self, sparse: int, dense: int) -> int:
-        """Weights, and the copy of their magnitudes with its gradient, in float64."""
-        return 5 * dense
+        """Weights and the batch's gradient; in float64, at twice the size, their magnitudes, R's gradient and the scores."""
+        return 8 * dense
 
 
 def _magnitudes(model: nn.Module) -> nn.Module:
@@ -73,6 +73,4 @@ def _magnitudes(model: nn.Module) -> nn.Module:
         for value in (*flow.parameters(), *flow.buffers()):
             if value.is_floating_point():
                 value.abs_()
-    for parameter in flow.parameters():
-        parameter.grad = None
     return flow

@@ -9,7 +9,8 @@ arXiv:1903.01611). One shot of pruning, where the paper repeats it. RigL's Appen
 
 from torch import Tensor
 
-from sparse_methods.method import Layer, Method, Request
+from sparse_methods import topology
+from sparse_methods.method import CannotError, Layer, Method, Request
 
 
 class Ticket(Method):
@@ -25,4 +26,9 @@ class Ticket(Method):
         return None if request.origin_given or request.masks_given else self.cannot[0]
 
     def initialize(self, layer: Layer) -> Tensor:
+        """Raises CannotError where the finished run has fewer weights than the ticket would keep."""
+        held, kept = int(layer.origin.count_nonzero()), int(layer.mask.sum())
+        wanted = kept - topology.zero_count(layer.sparsity, kept)
+        if held < wanted:
+            raise CannotError(f"{layer.name} of the finished run has {held} weights, the ticket would keep {wanted}")
         return layer.origin.abs()

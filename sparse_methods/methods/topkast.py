@@ -5,7 +5,8 @@ outside B keeps its value until it is inside again. The exploration loss pulls B
 D the share of weights in A: here the protocol's L2 coefficient lambda gives lambda * w on A and lambda * w / D on B \\ A.
 
 Deviations: both sets are chosen anew after every step (the paper finds no difference to every 100); weights that leave B
-lose their optimizer state; there is no final phase that trains A alone.
+lose their optimizer state; there is no final phase that trains A alone. Decoupled decay (AdamW) is no part of the loss, so
+that there is no exploration loss then.
 """
 
 from __future__ import annotations

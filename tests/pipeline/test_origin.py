@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from pipeline import train
 from pipeline.data.tensors import load
 from pipeline.models.compact import live_units
 from pipeline.origin import OriginError, OriginFailedError, found_architecture, origin_of
-from pipeline.plan import Spec
+from pipeline.plan import Spec, resolve
 from pipeline.record import MASKS, RECORD, WEIGHTS, snapshot_name
-from pipeline.worker import Bench, resolve_at, run_all
+from pipeline.worker import USER_ERROR, Bench, run_all
 from sparse_methods import topology
 
 MakeBench, MakeSpec = Callable[..., Bench], Callable[..., Spec]
@@ -141,15 +140,15 @@ def test_a_run_trains_a_fresh_network_of_the_found_sizes(make_bench: MakeBench, 
     child = make_spec("rigl", 0.9, start_from={"sparsity": 0.98, "take": "architecture"}).run
     assert child.start_from.run == parent.run
     assert run_all([parent], bench) == 0
-    spec = resolve_at(child, (1, 8, 8), 10, bench.results)
+    spec = resolve(child, (1, 8, 8), 10, found_architecture(child, bench.results / "runs"))
     found = files_of(parent, bench, MASKS)
     pixels, first, second = live_units([found[name].bool() for name in LAYERS])
-    assert spec.found == {"hidden": [len(first), len(second)], "pixels": pixels}
+    assert spec.found == {"hidden": [len(first), len(second)], "pixels": pixels, "width": 1.0}
     assert len(first) < 300
     shapes = {layer.layer: layer.shape for layer in spec.network.layers}
     assert shapes == {"fc1": (len(first), len(pixels)), "fc2": (len(second), len(first)), "fc3": (10, len(second))}
     assert spec.dense_inference_flops == parent.dense_inference_flops
-    assert run_all([spec], bench) == 0
+    assert run_all([make_spec("rigl", 0.9, start_from={"sparsity": 0.98, "take": "architecture"})], bench) == 0
     record = json.loads((bench.folder(child) / RECORD).read_text())
     assert record["status"] == "done"
     assert {layer["layer"]: tuple(layer["shape"]) for layer in record["layers"]} == shapes
@@ -172,13 +171,39 @@ def test_the_found_network_sees_the_live_pixels_only(make_spec: MakeSpec) -> Non
         models.found_architecture("wrn22_2", {}, {})
 
 
-def test_a_child_of_a_failed_search_is_skipped_naming_both(
-    make_bench: MakeBench, make_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_a_child_of_a_failed_search_fails_naming_both(make_bench: MakeBench, make_spec: MakeSpec) -> None:
     protocol: dict[str, Any] = {"learning_rate": {"peak": 1e18}}
     bench, parent = make_bench(), make_spec("rigl", 0.98, protocol=protocol)
-    start = {"sparsity": 0.98, "take": "architecture"}
-    child = make_spec("rigl", 0.9, protocol=protocol, start_from=start).run
-    assert run_all([parent], bench) == 0
-    spec = resolve_at(child, (1, 8, 8), 10, bench.results)
-    assert spec.skip == f"{child.path} starts from {parent.run.path}, which is diverged"
+    child = make_spec("rigl", 0.9, protocol=protocol, start_from={"sparsity": 0.98, "take": "architecture"})
+    assert run_all([parent, child], bench) == 0
+    status = json.loads((bench.folder(child.run) / RECORD).read_text())["status"]
+    assert status == (f"failed: OriginFailedError: {child.run.path} starts from {parent.run.path}, which is diverged")
+
+
+def test_a_child_whose_parent_is_missing_does_not_keep_others_from_training(
+    make_bench: MakeBench, make_spec: MakeSpec
+) -> None:
+    bench, other = make_bench(), make_spec("static")
+    child = make_spec("rigl", 0.9, start_from={"sparsity": 0.98, "take": "architecture"})
+    assert run_all([child, other], bench) == USER_ERROR
+    assert not (bench.folder(child.run) / RECORD).exists()
+    assert (bench.folder(other.run) / RECORD).exists()
+
+
+def test_an_architecture_is_not_taken_from_a_network_that_was_found(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    """Its pixels would be numbered among those that it sees."""
+    bench = make_bench()
+    start = {"sparsity": 0.95, "take": "architecture", "start_from": {"sparsity": 0.98, "take": "architecture"}}
+    child = make_spec("rigl", 0.9, start_from=start).run
+    with pytest.raises(OriginFailedError, match="sees some inputs only"):
+        found_architecture(child, bench.results / "runs")
+
+
+def test_snapshots_are_no_part_of_a_run_s_identity(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    """Asked for later, they are made by training the run again: its kept record does not stand for them."""
+    bench, plain, asked = make_bench(), make_spec("static"), make_spec("static", snapshots=(5,))
+    assert plain.run.path == asked.run.path
+    assert run_all([plain], bench) == 0
+    (bench.folder(plain.run) / RECORD).unlink()
+    assert run_all([asked], bench) == 0
+    assert (bench.folder(plain.run) / snapshot_name(5)).exists()

@@ -686,6 +686,15 @@ def test_rewinding_to_what_is_not_there_is_refused(start: str, reason: str, desk
     assert reason in desk.error(f"grid: [{{method: static, sparsity: 0.9, start_from: {start}}}]")
 
 
+def test_two_rewinds_share_their_parent(desk: Desk) -> None:
+    runs = desk.load(
+        "grid: [{method: dense}, {method: ticket, sparsity: 0.9, "
+        "start_from: [{method: dense, sparsity: 0.0, take: both, rewind: 4}, "
+        "{method: dense, sparsity: 0.0, take: both, rewind: 7}]}]"
+    ).runs
+    assert [(run.method, run.snapshots) for run in runs] == [("dense", (4, 7)), ("ticket", ()), ("ticket", ())]
+
+
 def test_cadence_is_no_part_of_a_run_that_moves_at_every_step(desk: Desk) -> None:
     study = desk.load("grid: [{method: [dnw, deepr], sparsity: 0.9, protocol.topology.update_every: [50, 200]}]")
     assert [run.method for run in study.runs] == ["dnw", "deepr"]

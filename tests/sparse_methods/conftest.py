@@ -171,7 +171,10 @@ def start_training(
     make_optimizer = OPTIMIZERS[optimizer] if isinstance(optimizer, str) else optimizer
     options = {"total_steps": 60, "update_every": 5, "end": 45} | options
     refusals = []
-    for request in dict.fromkeys([(sparsity, distribution), (sparsity, "erk"), (0.5, "uniform")]):
+    requests = [(sparsity, distribution), (sparsity, "erk"), (0.5, "uniform")]
+    if "sparsity" in chosen.ignores and chosen.starts != "unmasked":
+        requests = [(0.0, distribution)]
+    for request in dict.fromkeys(requests):
         with torch.random.fork_rng():
             torch.manual_seed(initial_seed)
             model = chosen.build(factory, parameters=160).to(dtype)

@@ -490,11 +490,11 @@ def give(model: nn.ModuleDict, gradients: Mapping[str, Sequence[float]]) -> None
 
 
 def test_global_snip_by_hand() -> None:
-    """Scores 9 1 8 2, 3 7 0 0, 4 3 3 0; at 0.25, 0.5, 0.75 layers may keep 3 + 2 + 1 = 6 weights in all.
+    """Scores 9 1 8 2, 3 7 0 0, 4 3 3 0; at 0.5 each layer may keep 2, the network 6.
 
     They go to 9 8 7 4 and, of the three 3s, to the earliest two: in b and the first of c.
     """
-    model, sparse = three_layers(sparsity=0.5, layers={"a": 0.25, "c": 0.75})
+    model, sparse = three_layers(sparsity=0.5)
     give(model, {"a": [9.0, -1.0, -8.0, 2.0], "b": [-3.0, 7.0, 0.0, 0.0], "c": [4.0, 3.0, -3.0, 0.0]})
     assert sparse.step() is False
     assert {name: mask.int().tolist()[0] for name, mask in sparse.masks.items()} == {
@@ -502,6 +502,11 @@ def test_global_snip_by_hand() -> None:
         "b": [1, 1, 0, 0],
         "c": [1, 1, 0, 0],
     }
+
+
+def test_layers_that_share_one_total_refuse_a_layer_s_own_sparsity() -> None:
+    with pytest.raises(CannotError, match="the sparsity given for a, c cannot be kept"):
+        three_layers(sparsity=0.5, layers={"a": 0.25, "b": "unmasked", "c": 0.75})
 
 
 def test_global_snip_refuses_to_empty_a_layer() -> None:
