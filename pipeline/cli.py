@@ -1,7 +1,6 @@
 """``rigl-bench``: run studies, see what they would do, and ask what a method or a sparsity costs.
 
-Tables are for people; ``--json`` gives every answer in the form that design.md, section 3, fixes. Errors are a line or two
-on stderr with exit code 2.
+Tables are for people, ``--json`` is for programs. Errors are a line or two on stderr with exit code 2.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -163,15 +163,17 @@ def validate(study: StudyName) -> None:
     shapes = {name: sources.known_shape(name) for name in chosen.datasets}
     found = sum(r.finds_its_network for r in chosen.runs)
     specs = [resolve(r, *shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset]]
-    skipped = sum(spec.skip is not None for spec in specs)
+    skips = Counter(f"{spec.run.cell}: {spec.skip}" for spec in specs if spec.skip is not None)
     unknown = len(chosen.runs) - len(specs)
-    notes = [f"{skipped} to be skipped"] * bool(skipped)
+    notes = [f"{skips.total()} to be skipped"] * bool(skips)
     notes += [f"{found} whose network another run finds first"] * bool(found)
     notes += [f"{unknown} on a data set of your own, whose shape is known once it is prepared"] * bool(unknown)
     out.print(
         f"{chosen.name} is valid: {len(chosen.runs)} runs in {len(chosen.jobs())} jobs"
         + "".join(f", {n}" for n in notes)
     )
+    for reason, count in skips.items():
+        out.print(f"skipped ({count}) {reason}", highlight=False, soft_wrap=True)
 
 
 @app.command()

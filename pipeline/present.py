@@ -161,7 +161,7 @@ class MethodCard:
         return (*self.cannot, *(f"keep {promise}: {reason}" for promise, reason in self.exempt.items()))
 
     def as_json(self) -> dict[str, Any]:
-        """The keys that design.md, section 3, fixes."""
+        """What ``--json`` gives."""
         return {key: getattr(self, key) for key in STATED if key != "exempt"} | {"cannot": self.limits()}
 
 

@@ -178,6 +178,8 @@ def _find(name: str, relative_to: Path, named_in: Path | None = None) -> Path:
     path = relative_to / name if is_path else STUDIES / f"{name}.yaml"
     if not path.is_file():
         prefix = f"{named_in}: extends: " if named_in else ""
+        if is_path:
+            raise StudyError(f"{prefix}there is no file {path}; studies known by name are {', '.join(study_names())}")
         raise StudyError(
             f"{prefix}unknown study {name!r}; there are {', '.join(study_names())}, or give the path of a .yaml file"
         )

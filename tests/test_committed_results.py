@@ -12,12 +12,19 @@ from sparse_methods.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 STUDIES = ("mnist", "mnist-1x", "quick")
+"""Those whose tables stand in the README."""
 
 
 def test_block_equals_what_the_records_give() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     studies = [(name, records.load([ROOT / "results/reference" / name], METHODS).current) for name in STUDIES]
     assert readme.replaced(text, readme.RESULTS, readme.results(studies)) == text, "run `make readme`"
+
+
+def test_claims_are_what_the_records_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = records.load([ROOT / "results/reference/mnist-behaviours"], METHODS)
+    assert readme.replaced(text, readme.CLAIMS, readme.claims_block(table)) == text, "run `make readme`"
 
 
 def test_methods_are_listed_as_they_are() -> None:
@@ -37,7 +44,8 @@ def test_reference_records_are_whole() -> None:
     """Every reference study holds each run that its file asks for, done, and of this comparability version."""
     from pipeline.study import load_study
 
-    for name in STUDIES:
+    for folder in (ROOT / "results/reference").glob("*/records.jsonl"):
+        name = folder.parent.name
         table = records.load([ROOT / "results/reference" / name], METHODS)
         assert table.apart.empty
         assert set(table.current["run"]) == {run.path for run in load_study(name).runs}

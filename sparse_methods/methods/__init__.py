@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from typing import Any
+from typing import Any, get_args
 
-from sparse_methods.method import Method
+from sparse_methods.method import Family, Method
 
 
 def _discover() -> dict[str, type[Method]]:
@@ -24,6 +24,9 @@ def _discover() -> dict[str, type[Method]]:
             raise ImportError(
                 f"{module.__file__} must define exactly one method, named {module_info.name!r}; it defines {names}"
             )
+        if "label" not in vars(own[0]) or own[0].family not in get_args(Family):
+            families = ", ".join(get_args(Family))
+            raise ImportError(f"{module.__file__} must give a label of its own, and a family among {families}")
         found[module_info.name] = own[0]
     return found
 

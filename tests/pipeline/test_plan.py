@@ -141,7 +141,10 @@ def test_a_users_model_is_resolved() -> None:
             {"layers": {"fc1": "unmasked", "fc2": "unmasked", "fc3": "unmasked"}},
             "no layer is left for the erk distribution: every one of fc1, fc2, fc3 has a rule",
         ),
-        ({"model_options": {"depth": 3}}, "model 'lenet300' does not take the option 'depth'; valid: width, hidden, pixels"),
+        (
+            {"model_options": {"depth": 3}},
+            "model 'lenet300' does not take the option 'depth'; valid: width, hidden, pixels",
+        ),
         ({"layout": "mine"}, "model 'lenet300' has no layout 'mine'; valid: default, mnist-authors"),
     ],
 )

@@ -88,8 +88,21 @@ def test_needs_dense_gradient_is_a_bool(method: str, start: Callable[..., Any]) 
         assert type(training.batch()) is bool
 
 
-def test_labels_are_distinct() -> None:
-    assert len({cls.label for cls in METHODS.values()}) == len(METHODS)
+@every_method
+def test_its_label_is_its_own(method: str) -> None:
+    assert [name for name, cls in METHODS.items() if cls.label == METHODS[method].label] == [method]
+
+
+@every_method
+def test_what_is_dense_is_said(method: str, start: Callable[..., Any]) -> None:
+    """A method that needs dense gradients, keeps dense parameters or is dense at first must not show as sparse."""
+    cls, training = METHODS[method], start(method)
+    dense = cls.parameters == "dense" or cls.starts in ("dense", "first_batch", "unmasked", "origin")
+    while training.sparse.steps < STEPS:
+        training.backward()
+        dense |= training.sparse.needs_dense_gradient
+        training.step()
+    assert bool(cls.dense_parts) or not dense
 
 
 @every_method

@@ -506,7 +506,7 @@ def test_global_snip_by_hand() -> None:
 
 def test_layers_that_share_one_total_refuse_a_layer_s_own_sparsity() -> None:
     with pytest.raises(CannotError, match="the sparsity given for a, c cannot be kept"):
-        three_layers(sparsity=0.5, layers={"a": 0.25, "b": "unmasked", "c": 0.75})
+        three_layers(sparsity=0.5, layers={"a": 0.25, "c": 0.75})
 
 
 def test_global_snip_refuses_to_empty_a_layer() -> None:
