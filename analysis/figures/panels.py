@@ -18,6 +18,8 @@ PANEL_INCHES = 2.7
 LEGEND_INCHES = 2.4
 LEGEND_COLUMNS = 3
 LINE_INCHES = 0.175
+CHARACTER_EMS, HANDLE_EMS = 0.56, 5.5
+"""Widths in the legend: of a mean character, and of a handle with the gaps around it."""
 MARKER_AREA = 26.0
 """Square points."""
 SPAN = 0.2
@@ -175,9 +177,20 @@ def legend(figure: Figure, points: pd.DataFrame, looks: Looks, extra: Sequence[L
         figure.set_figheight(max(height, LINE_INCHES * (len(handles) + 1)))
         place = {"loc": "outside right center"}
     else:
-        figure.set_figheight(height + LINE_INCHES * (-(-len(handles) // LEGEND_COLUMNS) + 1))
-        place = {"loc": "outside lower center", "ncols": LEGEND_COLUMNS}
+        columns = _columns_that_fit([str(handle.get_label()) for handle in handles], width)
+        figure.set_figheight(height + LINE_INCHES * (-(-len(handles) // columns) + 1))
+        place = {"loc": "outside lower center", "ncols": columns}
     figure.legend(handles=handles, frameon=False, handlelength=2.6, **place)
+
+
+def _columns_that_fit(labels: Sequence[str], width: float) -> int:
+    """The most columns, filled one after the other as legends are, that are no wider than ``width`` inches."""
+    for columns in range(LEGEND_COLUMNS, 1, -1):
+        longest = [max(map(len, part)) for part in np.array_split(labels, columns) if len(part)]
+        inches = sum(CHARACTER_EMS * length + HANDLE_EMS for length in longest) * style.FONT_POINTS / 72
+        if inches <= width:
+            return columns
+    return 1
 
 
 def seeds(points: pd.DataFrame) -> str:

@@ -22,7 +22,7 @@ class RigL(SET):
 
     name, label = "rigl", "RigL"
     citation, year, family = "evci2020rigl", 2020, "sparse-to-sparse"
-    dense_parts = ("gradient, at topology updates (growth momentum: at every step, and its running mean)",)
+    dense_parts = ("gradient, at topology updates (momentum growth: always)",)
     updates = "instead_of_step"
 
     growth: Literal["gradient", "random", "momentum"] = "gradient"

@@ -250,7 +250,7 @@ def test_methods_as_json(ask: Ask) -> None:
         "family": "sparse-to-sparse",
         "year": 2020,
         "citation": "evci2020rigl",
-        "dense_parts": ["gradient, at topology updates (growth momentum: at every step, and its running mean)"],
+        "dense_parts": ["gradient, at topology updates (momentum growth: always)"],
         "cannot": [],
     }
     assert by_name["static"]["dense_parts"] == []
