@@ -42,6 +42,9 @@ class Swap(SET):
     def train_flops(self, cost: TrainingCost) -> float:
         interval = cost.schedule.update_every
         return (3 * cost.sparse * (interval - 1) + 2 * cost.sparse + cost.dense) / interval
+
+    def peak_parameters(self, sparse: int, dense: int) -> int:
+        return sparse + dense
 '''
 STUDY = f"""
 extends: {SMALL.removeprefix("tests/studies/")}
