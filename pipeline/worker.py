@@ -175,7 +175,9 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report)
         data[run.dataset] = load_data(bench.cache(run)).to(bench.device)
     data_digest = digest_of(bench.cache(run))
     _configure(bench.device, run.protocol.deterministic)
-    _discard_other_source(folder, run, f"{source_digest(run)} {data_digest} {COMPARABILITY_VERSION}")
+    # A checkpoint beyond a step that is to be kept cannot give its weights any more.
+    stamp = [source_digest(run), data_digest, COMPARABILITY_VERSION, *run.snapshots]
+    _discard_other_source(folder, run, " ".join(map(str, stamp)))
     memory.reset_peak(bench.device)
     try:
         training = train.prepare(spec, data[run.dataset], origin_of(run, runs))

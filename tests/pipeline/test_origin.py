@@ -16,7 +16,8 @@ from pipeline.models.compact import live_units
 from pipeline.origin import OriginError, OriginFailedError, found_architecture, origin_of
 from pipeline.plan import Spec, resolve
 from pipeline.record import MASKS, RECORD, WEIGHTS, snapshot_name
-from pipeline.worker import USER_ERROR, Bench, run_all
+from pipeline.run import Run
+from pipeline.worker import CHECKPOINTS, USER_ERROR, Bench, run_all
 from sparse_methods import topology
 
 MakeBench, MakeSpec = Callable[..., Bench], Callable[..., Spec]
@@ -205,5 +206,22 @@ def test_snapshots_are_no_part_of_a_run_s_identity(make_bench: MakeBench, make_s
     assert plain.run.path == asked.run.path
     assert run_all([plain], bench) == 0
     (bench.folder(plain.run) / RECORD).unlink()
+    assert run_all([asked], bench) == 0
+    assert (bench.folder(plain.run) / snapshot_name(5)).exists()
+
+
+def test_a_checkpoint_is_not_gone_on_from_when_other_steps_are_to_be_kept(
+    make_bench: MakeBench, make_spec: MakeSpec
+) -> None:
+    """Begun without snapshots and stopped at step 20 of 40: gone on from there, step 5 would be lost."""
+    bench, plain, asked = make_bench(checkpoint_seconds=0.0), make_spec("static"), make_spec("static", snapshots=(5,))
+
+    def stop(run: Run, step: int, steps: int) -> None:
+        if step == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_all([plain], bench, stop)
+    assert list((bench.folder(plain.run) / CHECKPOINTS).glob("[0-9]*"))
     assert run_all([asked], bench) == 0
     assert (bench.folder(plain.run) / snapshot_name(5)).exists()
