@@ -1,9 +1,10 @@
-"""What sparsity costs: multiply-adds per layer from fvcore, two counting conventions, and the ledger of a run.
+"""What sparsity costs: two counting conventions, and the ledger of a run. ``pipeline.counting`` makes a network's costs.
 
 Conventions, both in every record (design: FLOPs):
 
 - ``macs``: 2 * multiply-adds * (1 - s);
-- ``rigl``: the authors' counting, that plus one operation per output element of every convolution and linear layer.
+- ``rigl``: the authors' counting, that plus one operation per output element of every convolution and linear layer; where
+  their counter charged another output than the true one, the model's table says so (``CountingRule``).
 
 Multiply-adds are proportional to a layer's weights, so a layer's cost at n active weights is 2 * n * positions, an exact
 integer. Normalisation, pooling and softmax are left out of both, as in the paper's Appendix H.
@@ -11,21 +12,15 @@ integer. Normalisation, pooling and softmax are left out of both, as in the pape
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import torch
-from torch import nn
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from sparse_methods.method import Method
-from sparse_methods.network import maskable_weights
 from sparse_methods.schedules import UpdateSchedule
 from sparse_methods.topology import zero_count
 
 CONVENTIONS = ("macs", "rigl")
-OPERATORS = ("conv", "linear", "addmm", "matmul")
 
 
 @dataclass(frozen=True)
@@ -35,7 +30,12 @@ class LayerCost:
     layer: str
     shape: tuple[int, ...]
     positions: int
-    """How often each weight is used: output pixels of a convolution, 1 for a linear layer on a vector."""
+    """How often each weight is used: output pixels of a convolution, steps of a recurrent layer, 1 for a linear layer on a
+    vector."""
+    rigl_positions: int | None = None
+    """What the authors' counter took ``positions`` to be; None: the same."""
+    rigl_channels: int | None = None
+    """What the authors' counter took the number of output channels to be; None: the true one."""
 
     @property
     def weights(self) -> int:
@@ -52,12 +52,19 @@ class LayerCost:
         """Elements of the layer's output."""
         return self.positions * self.shape[0]
 
+    @property
+    def biases(self) -> int:
+        """Output channels as the authors' counter has them, each with a bias."""
+        return self.rigl_channels or self.shape[0]
+
     def flops(self, nonzeros: int, convention: str) -> int:
         """FLOPs of one sample with ``nonzeros`` active weights."""
-        extra = {"macs": 0, "rigl": self.outputs}
-        if convention not in extra:
-            raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
-        return 2 * nonzeros * self.positions + extra[convention]
+        if convention == "macs":
+            return 2 * nonzeros * self.positions
+        if convention == "rigl":
+            positions = self.rigl_positions or self.positions
+            return 2 * nonzeros * positions + positions * self.biases
+        raise ValueError(f"unknown convention {convention!r}; there are {', '.join(CONVENTIONS)}")
 
 
 @dataclass(frozen=True)
@@ -77,36 +84,12 @@ class NetworkCost:
         for layer in self.layers:
             active = nonzeros.get(layer.layer, layer.weights)
             mask_bits = layer.weights if active < layer.weights else 0
-            bits += 32 * active + mask_bits + 32 * layer.shape[0]
+            bits += 32 * active + mask_bits + 32 * layer.biases
         return math.ceil(bits / 8)
 
-
-def trace(model: nn.Module, input_shape: Sequence[int]) -> NetworkCost:
-    """Count a network's multiply-adds with fvcore on one sample of ``input_shape``, in eval mode and without gradients.
-
-    Raises ValueError that names the module for a weight that fvcore counted nothing for: its cost is not known, and it is
-    never taken for zero in silence.
-    """
-    # Imported here: the training process uses this module on machines that have no fvcore.
-    from fvcore.nn import FlopCountAnalysis
-
-    with torch.no_grad():
-        analysis = FlopCountAnalysis(copy.deepcopy(model).eval(), torch.zeros(1, *input_shape))
-        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-        counted = analysis.by_module_and_operator()
-    layers = []
-    modules = dict(model.named_modules())
-    for name, weight in maskable_weights(model).items():
-        # A weight may serve several modules; each of them is counted under its own name.
-        users = [path for path, module in modules.items() if getattr(module, "weight", None) is weight]
-        macs = sum(int(counted[path].get(operator, 0)) for path in users for operator in OPERATORS)
-        positions, remainder = divmod(macs, weight.numel())
-        transposed = any(getattr(modules[path], "transposed", False) for path in users)
-        if positions == 0 or remainder or transposed:
-            kind = type(modules[users[0]]).__name__ if users else "recurrent"
-            raise ValueError(f"the cost of layer {name!r} ({kind}) is not known: fvcore counted {macs} multiply-adds")
-        layers.append(LayerCost(name, tuple(weight.shape), positions))
-    return NetworkCost(tuple(layers))
+    def reshaped(self, shapes: Mapping[str, tuple[int, ...]]) -> NetworkCost:
+        """The same network at another width, whose layers have ``shapes``: weights change, their uses do not."""
+        return NetworkCost(tuple(replace(layer, shape=tuple(shapes[layer.layer])) for layer in self.layers))
 
 
 @dataclass(frozen=True)

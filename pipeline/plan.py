@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from pipeline import cost, models
+from pipeline import models
 from pipeline.cost import CONVENTIONS, LayerCost, NetworkCost, RunCost
 from pipeline.record import write_json
 from pipeline.run import Run, run_from_dict
@@ -101,6 +101,10 @@ class Spec:
             }
         return costs
 
+    def size_bytes(self) -> int:
+        """The authors' size of the network at the end of training."""
+        return self.network.size_bytes({row.layer: row.nonzeros for row in self.layers()})
+
     def peak_parameter_bytes(self) -> int:
         """What the method states for the worst moment of training, for all weight tensors together, at 32 bits a number."""
         rows = self.layers()
@@ -110,8 +114,15 @@ class Spec:
 
     def build(self) -> nn.Module:
         """The network to train, with weights from torch's global random state."""
+        return self._built_by(models.build)
+
+    def outline(self) -> nn.Module:
+        """The network to train, with zeros for weights."""
+        return self._built_by(models.outline)
+
+    def _built_by(self, build: Callable[..., nn.Module]) -> nn.Module:
         options = {**self.run.model_options, **self.found}
-        factory = _factory(self.run.model, options, self.input_shape, self.classes)
+        factory = _factory(build, self.run.model, options, self.input_shape, self.classes)
         return self.method().build(factory, self.parameters)
 
 
@@ -126,16 +137,29 @@ def resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: Mapping
         raise ValueError(f"{run.path}: {error}") from error
 
 
+def equal_flops_multiplier(run: Run, input_shape: tuple[int, ...], classes: int) -> float:
+    """The multiplier, to three decimals, at which training ``run`` costs what a dense run of multiplier 1 does (``rigl``).
+
+    Raises ValueError for a method whose cost is known only when it has run.
+    """
+    multiplier = 1.0
+    for _ in range(3):  # once is enough, but for a cubic's mean over whole steps, which depends on the length by a hair
+        spec = resolve(dataclasses.replace(run, multiplier=multiplier), input_shape, classes)
+        train_x = spec.costs()["rigl"]["train_x"]
+        if train_x is None:
+            raise ValueError(f"the cost of {run.method!r} is known only when it has run; give a number")
+        multiplier = round(multiplier / train_x, 3)
+    return multiplier
+
+
 def _resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: dict[str, Any]) -> Spec:
     method = methods.make(run.method, run.method_options)
     options = {**run.model_options, **found}
-    with _naming_the_model(run.model, input_shape):
-        dense = _factory(run.model, options, input_shape, classes)(1.0)
+    shapes, dense_parameters = _built(run.model, json.dumps(options, sort_keys=True), input_shape, classes)
     rules = {**models.layer_rules(run.model, run.layout, run.distribution, run.sparsity), **run.layers}
-    shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
     requested = layer_sparsities(run.distribution, run.sparsity, shapes, rules)
     zeros = sum(zero_count(sparsity or 0.0, math.prod(shapes[name])) for name, sparsity in requested.items())
-    parameters = sum(parameter.numel() for parameter in dense.parameters()) - zeros
+    parameters = dense_parameters - zeros
     compared_with = _trace(run, run.model_options, input_shape, classes, Method(), 0)
     dense_cost = _trace(run, options, input_shape, classes, Method(), 0)
     masked = {name: sparsity for name, sparsity in requested.items() if sparsity is not None}
@@ -196,7 +220,7 @@ def read_plan(path: Path) -> dict[str, list[Spec]]:
 
 
 def _spec_from_dict(data: dict[str, Any]) -> Spec:
-    layers = tuple(LayerCost(r["layer"], tuple(r["shape"]), r["positions"]) for r in data["network"]["layers"])
+    layers = tuple(LayerCost(**{**layer, "shape": tuple(layer["shape"])}) for layer in data["network"]["layers"])
     return Spec(
         **{
             **data,
@@ -208,15 +232,15 @@ def _spec_from_dict(data: dict[str, Any]) -> Spec:
 
 
 def _factory(
-    model: str, options: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
+    build: Callable[..., nn.Module], model: str, options: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
 ) -> Callable[[float], nn.Module]:
-    """The model by its width multiplier. A model without a width option can be built at 1 only."""
+    """The model by its width multiplier."""
+    return lambda width: build(model, input_shape, classes, **widened(options, width))
 
-    def factory(width: float) -> nn.Module:
-        widened = {} if width == 1.0 else {"width": width * options.get("width", 1.0)}
-        return models.build(model, input_shape, classes, **{**options, **widened})
 
-    return factory
+def widened(options: Mapping[str, Any], width: float) -> dict[str, Any]:
+    """A model's options ``width`` times as wide; at 1 as they are, so that models without a width option can be asked."""
+    return {**options, "width": width * options.get("width", 1.0)} if width != 1.0 else dict(options)
 
 
 def _trace(
@@ -232,12 +256,26 @@ def _trace(
 
 
 @functools.cache
+def _built(
+    model: str, options: str, input_shape: tuple[int, ...], classes: int
+) -> tuple[Mapping[str, tuple[int, ...]], int]:
+    """Shapes of the dense network's maskable weights, and its number of parameters."""
+    with _naming_the_model(model, input_shape):
+        dense = models.outline(model, input_shape, classes, **json.loads(options))
+    shapes = {name: tuple(weight.shape) for name, weight in maskable_weights(dense).items()}
+    return shapes, sum(parameter.numel() for parameter in dense.parameters())
+
+
+@functools.cache
 def _traced(
     model: str, options: str, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int
 ) -> NetworkCost:
-    factory = _factory(model, json.loads(options), input_shape, classes)
+    # Imported here: a training process reads specifications on machines that have no fvcore.
+    from pipeline.counting import trace
+
+    factory = _factory(models.outline, model, json.loads(options), input_shape, classes)
     with _naming_the_model(model, input_shape):
-        return cost.trace(method.build(factory, parameters), input_shape)
+        return trace(method.build(factory, parameters), input_shape, models.counting_rules(model))
 
 
 @contextlib.contextmanager

@@ -15,12 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.factories import import_factory, is_dotted
-from pipeline.models import lenet, wrn
-from pipeline.models.family import LayerRule, Sparsities, resolve_rules
+from pipeline.models import charlm, lenet, lenet5, mobilenet_v1, mobilenet_v2, resnet, vgg, wrn
+from pipeline.models.family import CountingRule, LayerRule, Sparsities, resolve_rules
 
-__all__ = ["LayerRule", "build", "layer_rules", "names"]
+__all__ = ["CountingRule", "LayerRule", "build", "counting_rules", "layer_rules", "names"]
 
-FAMILIES = (lenet.FAMILY, wrn.FAMILY)
+FAMILIES = (
+    lenet.FAMILY,
+    wrn.FAMILY,
+    lenet5.FAMILY,
+    resnet.CIFAR_FAMILY,
+    vgg.FAMILY,
+    resnet.FAMILY,
+    mobilenet_v1.FAMILY,
+    mobilenet_v2.FAMILY,
+    charlm.FAMILY,
+)
 
 
 def names() -> tuple[str, ...]:
@@ -42,12 +52,33 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any)
         ValueError: when the user's factory returns something that is not a torch module.
     """
     factory, _ = _find(name)
-    _check_options(name, factory, options)
-    model = factory(input_shape=tuple(input_shape), classes=classes, **options)
+    accepted = _keywords(factory)
+    for option in options:
+        if accepted is not None and option not in set(accepted) - {"input_shape", "classes"}:
+            valid = ", ".join(keyword for keyword in accepted if keyword not in ("input_shape", "classes")) or "none"
+            raise ValueError(f"model {name!r} does not take the option {option!r}; valid: {valid}")
+    # A user's factory may know its sizes itself.
+    sizes = {"input_shape": tuple(input_shape), "classes": classes}
+    sizes = {keyword: size for keyword, size in sizes.items() if accepted is None or keyword in accepted}
+    model = factory(**sizes, **options)
     if not isinstance(model, nn.Module):
         raise ValueError(
             f"model {name!r}: the factory returned {type(model).__name__}, it must return a torch.nn.Module"
         )
+    return model
+
+
+def outline(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> nn.Module:
+    """The model on the CPU with zeros for values, for its shapes and its cost: drawing the weights of a large network takes
+    seconds. A user's own model is built as it is. Arguments and errors are those of ``build``."""
+    if is_dotted(name):
+        return build(name, input_shape, classes, **options)
+    with torch.device("meta"):
+        model = build(name, input_shape, classes, **options)
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for value in (*model.parameters(), *model.buffers()):
+            value.zero_()
     return model
 
 
@@ -58,6 +89,11 @@ def layer_rules(name: str, layout: str, distribution: str, sparsity: float) -> S
     """
     _, rules = _find(name)
     return resolve_rules(rules, name, layout, distribution, sparsity)
+
+
+def counting_rules(name: str) -> tuple[CountingRule, ...]:
+    """Layers of model ``name`` that the authors' counter charged otherwise than they compute; none for a user's own model."""
+    return next((family.counting_rules for family in FAMILIES if family.numbers(name) is not None), ())
 
 
 def found_architecture(name: str, layers: Mapping[str, tuple[int, ...]], masks: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -93,13 +129,9 @@ def _find(name: str) -> tuple[Callable[..., nn.Module], tuple[LayerRule, ...]]:
     raise ValueError(f"there is no model {name!r}; valid: {valid}, or package.module:factory")
 
 
-def _check_options(name: str, factory: Callable[..., nn.Module], options: dict[str, Any]) -> None:
+def _keywords(factory: Callable[..., nn.Module]) -> list[str] | None:
+    """Keyword arguments that the factory takes; None: any."""
     parameters = inspect.signature(factory).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return
-    keywords = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    accepted = [keyword for keyword in keywords if keyword not in ("input_shape", "classes")]
-    for option in options:
-        if option not in accepted:
-            valid = ", ".join(accepted) or "none"
-            raise ValueError(f"model {name!r} does not take the option {option!r}; valid: {valid}")
+        return None
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

@@ -43,6 +43,31 @@ class LayerRule:
 
 
 @dataclass(frozen=True)
+class CountingRule:
+    """One row of a model's table of layers that the authors' FLOP counter charged otherwise than they compute.
+
+    Only the convention ``rigl`` uses it. Example, for a first convolution of stride 2 after a padding of the sample by 3
+    pixels on each side, which the counter took for a larger sample: ``CountingRule("conv1", stride=2, padding=6)``.
+    """
+
+    layer: str
+    """Name of the layer."""
+    stride: int = 1
+    """By which the layer's output is smaller than the sample, in all; with ``padding``."""
+    padding: int | None = None
+    """Pixels by which the counter took height and width of the sample for larger, "same" padding assumed; None: it charged the
+    true output size."""
+    channels: int | None = None
+    """Output channels that the counter took the layer to have; None: the true number."""
+
+    def positions(self, input_shape: tuple[int, ...]) -> int | None:
+        """Output pixels that were charged, for samples [C, H, W]; None: the true ones."""
+        if self.padding is None:
+            return None
+        return math.prod(math.ceil((side + self.padding) / self.stride) for side in input_shape[1:])
+
+
+@dataclass(frozen=True)
 class Family:
     """Models that differ by the numbers in their names, for instance ``wrn22_2`` and ``wrn16_4``."""
 
@@ -57,6 +82,8 @@ class Family:
     factory: Callable[..., nn.Module]
     """Takes the numbers in the name, then ``input_shape``, ``classes`` and the options by keyword."""
     layer_rules: tuple[LayerRule, ...]
+    counting_rules: tuple[CountingRule, ...] = ()
+    """Where the authors' counter charged something else than the network computes."""
     found_by: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None
     """Options of the network that masks of all layers leave when dead units are removed; None: not known for the family."""
 
@@ -100,6 +127,11 @@ def initialize_as_authors(model: nn.Module) -> None:
 def scaled(channels: int, width: float) -> int:
     """A layer's size at the multiplier ``width`` of a thinner or wider network: rounded, at least 1."""
     return max(1, round(channels * width))
+
+
+def truncated(channels: int, width: float) -> int:
+    """A layer's size at the multiplier ``width`` as in the authors' ImageNet networks: cut to a whole number, at least 1."""
+    return max(1, int(channels * width))
 
 
 def require_width(width: float) -> None:

@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline import models
-from pipeline.cost import LayerCost, NetworkCost, RunCost, TrainingLedger, trace
+from pipeline.cost import LayerCost, NetworkCost, RunCost, TrainingLedger
+from pipeline.counting import trace
 from pipeline.plan import Spec, resolve
 from pipeline.run import LearningRate, Protocol, Run, Topology
 from sparse_methods import methods
@@ -136,9 +137,119 @@ def test_a_layer_whose_cost_is_not_known_is_an_error_that_names_it(use: Any, kin
     assert str(caught.value) == f"the cost of layer 'a' ({kind}) is not known: fvcore counted 0 multiply-adds"
 
 
-def test_a_recurrent_layer_is_an_error_that_names_it() -> None:
-    with pytest.raises(ValueError, match=r"the cost of layer 'a\.weight_ih_l0'"):
-        trace(Case(lambda net, x: net.a(x)[0][:, -1], nn.GRU(4, 4, batch_first=True)), (3, 4))
+@pytest.mark.parametrize(
+    ("layer", "shapes"),
+    [
+        (nn.GRU(4, 4, batch_first=True), {"a.weight_ih_l0": (12, 4), "a.weight_hh_l0": (12, 4)}),
+        (nn.LSTM(4, 4, batch_first=True), {"a.weight_ih_l0": (16, 4), "a.weight_hh_l0": (16, 4)}),
+        (nn.RNN(4, 4, batch_first=True, bias=False), {"a.weight_ih_l0": (4, 4), "a.weight_hh_l0": (4, 4)}),
+        (
+            nn.RNN(4, 2, batch_first=True, nonlinearity="relu", bidirectional=True),
+            {
+                f"a.weight_{gate}_l0{way}": (2, 4 if gate == "ih" else 2)
+                for way in ("", "_reverse")
+                for gate in ("ih", "hh")
+            },
+        ),
+        (
+            nn.GRU(4, 4, num_layers=2, batch_first=True),
+            {f"a.weight_{gate}_l{level}": (12, 4) for level in (0, 1) for gate in ("ih", "hh")},
+        ),
+    ],
+    ids=["gru", "lstm", "rnn without bias", "bidirectional rnn", "gru of two layers"],
+)
+def test_a_recurrent_layer_costs_each_of_its_matrices_once_a_step(layer: nn.Module, shapes: dict) -> None:
+    network = trace(Case(lambda net, x: net.a(x)[0][:, -1], layer), (3, 4))
+    expected = [LayerCost(name, shape, 3) for name, shape in shapes.items()]
+    assert network.layers == (*expected, LayerCost("last", (2, 4), 1))
+
+
+def packed(net: Case, inputs: torch.Tensor) -> torch.Tensor:
+    return net.a(nn.utils.rnn.pack_padded_sequence(inputs, torch.tensor([3]), batch_first=True))[1][0]
+
+
+def test_a_packed_sequence_is_an_error_that_names_the_module() -> None:
+    with pytest.raises(ValueError, match=r"Case itself is not known: there is no rule for aten::_pack_padded_sequence"):
+        trace(Case(packed, nn.GRU(4, 4, batch_first=True)), (3, 4))
+
+
+class Square(torch.autograd.Function):
+    """An operation that fvcore cannot look into."""
+
+    @staticmethod
+    def forward(context: Any, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs @ inputs.T @ inputs
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+class Squared(nn.Module):
+    """A module of no weights whose cost has no rule."""
+
+    def __init__(self, use: Any) -> None:
+        super().__init__()
+        self.use = use
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.use(inputs)
+
+
+@pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        (Square.apply, "there is no rule for prim::PythonOp.Square"),
+        (lambda x: torch.cdist(x, x), "there is no rule for aten::cdist"),
+        (lambda x: x @ x.T, "its 4 multiply-adds belong to no linear, convolutional or recurrent layer"),
+        (
+            lambda x: torch.einsum("ij,kj->ik", x, x),
+            "its 4 multiply-adds belong to no linear, convolutional or recurrent",
+        ),
+    ],
+    ids=["a function of the user's", "no rule", "a product of activations", "einsum"],
+)
+def test_an_operation_whose_cost_is_not_known_is_an_error_that_names_the_module(use: Any, reason: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        trace(nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), Squared(use))), (4,))
+    assert f"the cost of module '1.1' (Squared) is not known: {reason}" in str(caught.value)
+
+
+def test_a_weight_used_as_a_tensor_beside_its_layer_is_not_taken_for_free() -> None:
+    with pytest.raises(ValueError, match="the cost of Case itself is not known: its 16 multiply-adds belong to no"):
+        trace(Case(lambda net, x: nn.functional.linear(net.a(x), net.a.weight)), (4,))
+
+
+def test_what_appendix_h_leaves_out_costs_nothing() -> None:
+    free = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU(), nn.MaxPool2d(2), nn.Hardswish(), nn.Dropout2d(0.5),
+        nn.GroupNorm(2, 8), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4), nn.LayerNorm(4), nn.Softmax(1),
+    )  # fmt: skip
+    assert trace(free, (3, 8, 8)).layers == (LayerCost("0", (8, 3, 3, 3), 36), LayerCost("10", (4, 8), 1))
+
+
+def test_a_network_of_indices_says_so() -> None:
+    class Characters(nn.Module):
+        input_dtype = torch.long
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding, self.last = nn.Embedding(5, 4), nn.Linear(4, 2)
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            return self.last(self.embedding(tokens))
+
+    assert trace(Characters(), (7,)).layers == (LayerCost("last", (2, 4), 7),)
+
+
+def test_the_authors_counter_charges_what_its_rule_says() -> None:
+    # A convolution of stride 2 on 9x9 pixels, padded to 12x12: charged at 6x6 where 4x4 are computed, and 1 channel of 8.
+    rule = models.CountingRule("0", stride=2, padding=3, channels=1)
+    network = trace(nn.Sequential(nn.Conv2d(4, 8, 3, stride=2)), (4, 9, 9), [rule])
+    assert network.layers == (LayerCost("0", (8, 4, 3, 3), 16, rigl_positions=36, rigl_channels=1),)
+    assert network.inference_flops("macs") == 2 * 288 * 16
+    assert network.inference_flops("rigl") == 2 * 288 * 36 + 36
+    assert network.size_bytes({}) == 4 * 288 + 4
 
 
 class Tied(nn.Module):

@@ -16,6 +16,17 @@ from pipeline import models
 from pipeline.models import LayerRule
 
 CIFAR = (3, 32, 32)
+IMAGE_MODELS = (
+    "lenet300",
+    "lenet5",
+    "wrn22_2",
+    "resnet50_cifar",
+    "vgg16",
+    "vgg19",
+    "resnet50",
+    "mobilenet_v1",
+    "mobilenet_v2",
+)
 
 
 def weights(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -35,9 +46,9 @@ def inference_flops(model: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def test_names_can_be_built() -> None:
-    assert models.names() == ("lenet300", "wrn22_2")
-    for name in models.names():
-        assert models.build(name, CIFAR, 10)(torch.zeros(2, *CIFAR)).shape == (2, 10)
+    assert set(models.names()) >= set(IMAGE_MODELS)
+    for name in IMAGE_MODELS:
+        assert models.build(name, CIFAR, 10, width=0.25)(torch.zeros(2, *CIFAR)).shape == (2, 10)
 
 
 def test_lenet300_layers() -> None:
@@ -134,17 +145,17 @@ def test_wrn_dropout_is_off_by_default_and_between_the_convolutions() -> None:
     assert not torch.equal(off.train()(inputs), on.train()(inputs))
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", IMAGE_MODELS)
 def test_initial_weights_come_from_the_global_seed(name: str) -> None:
     def build(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
-        return torch.cat([p.detach().flatten() for p in models.build(name, CIFAR, 10).parameters()])
+        return torch.cat([p.detach().flatten() for p in models.build(name, CIFAR, 10, width=0.25).parameters()])
 
     assert torch.equal(build(3), build(3))
     assert not torch.equal(build(3), build(4))
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", ["lenet300", "lenet5", "wrn22_2"])
 def test_initial_kernels_are_glorot_uniform_and_biases_zero(name: str) -> None:
     torch.manual_seed(0)
     model = models.build(name, CIFAR, 10)
@@ -164,7 +175,7 @@ def test_initial_kernels_are_glorot_uniform_and_biases_zero(name: str) -> None:
         (
             "lenet",
             {},
-            r"no model 'lenet'; valid: lenet300, wrnDEPTH_WIDTH \(such as wrn22_2\), or package\.module:factory",
+            r"no model 'lenet'; valid: lenet300, wrnDEPTH_WIDTH \(such as wrn22_2\), .*, or package\.module:factory",
         ),
         ("wrn22", {}, "no model 'wrn22'"),
         ("wrn22_2x", {}, "no model 'wrn22_2x'"),
@@ -200,11 +211,12 @@ def test_the_mnist_script_has_a_layout() -> None:
     assert rules == {"fc2": pytest.approx(0.891), "fc3": "unmasked"}
 
 
-@pytest.mark.parametrize("name", models.names())
-def test_layer_rules_name_layers_of_the_model(name: str) -> None:
-    layers = weights(models.build(name, CIFAR, 10))
-    for layout in ("default", "mnist-authors") if name == "lenet300" else ("default",):
-        assert set(models.layer_rules(name, layout, "erk", 0.9)) <= set(layers)
+@pytest.mark.parametrize("name", IMAGE_MODELS)
+def test_rules_name_layers_of_the_model(name: str) -> None:
+    """Of a thin network, whose layers have the names of the whole one."""
+    family = next(family for family in models.FAMILIES if name in family.examples)
+    layers = set(weights(models.build(name, CIFAR, 10, width=0.25)))
+    assert {rule.layer for rule in (*family.layer_rules, *family.counting_rules)} <= layers
 
 
 def test_an_unknown_layout_lists_the_valid_ones() -> None:
