@@ -13,6 +13,7 @@ from safetensors.torch import save as to_bytes
 
 from pipeline import memory
 from pipeline.cost import CONVENTIONS, RunCost
+from pipeline.export import file_size
 from pipeline.plan import Spec
 from pipeline.provenance import provenance
 from pipeline.record import CURVE, MASKS, WEIGHTS, LayerCount, Ledger, Record, Timing, Work, snapshot_name, write_bytes
@@ -35,6 +36,7 @@ def trained(training: Training, device: torch.device, data_digest: str | None) -
         layers=layers,
         flops={convention: _ledger(training, convention) for convention in CONVENTIONS},
         size_bytes=training.spec.network.size_bytes(sparse.nonzeros),
+        file_bytes=file_size(training.spec, training.model, sparse.nonzeros).file_bytes,
         explored=sparse.explored,
         peak_parameter_bytes=training.spec.peak_parameter_bytes(),
         result=None if training.diverged else training.result,

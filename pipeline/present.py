@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +16,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipeline.cost import CONVENTIONS
+from pipeline.export import FileSize, file_bytes
 from pipeline.plan import Spec
 from pipeline.run import Run
 from pipeline.status import StudyStatus
 from pipeline.study import Study
+from pipeline.width import UNITS, Solution
 from sparse_methods.method import Method
 from sparse_methods.network import LayerCount
+
+# Piped output is not cut to the 80 columns that a terminal would have by default.
+out = Console(width=None if sys.stdout.isatty() else 200)
+
+
+def print_json(value: Any) -> None:
+    """Print what a program reads: plain, whatever the terminal."""
+    print(json.dumps(value, indent=1))
 
 
 @contextlib.contextmanager
@@ -102,28 +116,29 @@ def layers_table(spec: Spec, rows: Sequence[LayerCount]) -> Table:
 
 
 def flops_table(spec: Spec) -> Table:
-    """One row a layer: multiply-adds when dense, FLOPs at the requested sparsity in both conventions."""
-    table = _table(
-        f"{spec.run.model}, one sample forward",
-        "layer",
-        "shape",
-        "sparsity",
-        "dense MACs",
-        "FLOPs (macs)",
-        "FLOPs (rigl)",
-    )
-    for layer, row in zip(spec.network.layers, spec.layers(), strict=True):
-        costs = [f"{layer.flops(row.nonzeros, convention):,}" for convention in ("macs", "rigl")]
+    """One row a layer, and the whole: multiply-adds when dense, FLOPs at the requested sparsity in both conventions."""
+    rows, layers = spec.layers(), spec.network.layers
+    columns = ("layer", "shape", "sparsity", "dense MACs", *(f"FLOPs ({convention})" for convention in CONVENTIONS))
+    table = _table(f"{spec.run.model}, one sample forward", *columns)
+    for layer, row in zip(layers, rows, strict=True):
+        costs = [f"{layer.flops(row.nonzeros, convention):,}" for convention in CONVENTIONS]
         table.add_row(layer.layer, _shape(layer.shape), f"{row.sparsity:.4f}", f"{layer.macs:,}", *costs)
+    nonzeros = {row.layer: row.nonzeros for row in rows}
+    sparsity = 1 - sum(nonzeros.values()) / sum(row.weights for row in rows)
+    total = [f"{spec.network.inference_flops(convention, nonzeros):,}" for convention in CONVENTIONS]
+    table.add_section()
+    table.add_row("all", "", f"{sparsity:.4f}", f"{sum(layer.macs for layer in layers):,}", *total)
     return table
 
 
-def costs_table(costs: Mapping[str, Mapping[str, float | None]], size_bytes: int) -> Table:
-    """The whole network's cost by convention."""
+def costs_table(spec: Spec) -> Table:
+    """The whole network's cost by convention, and its size."""
+    size = f"size {spec.size_bytes():,} bytes, exported file {file_bytes(spec):,}"
     table = _table(
-        f"size {size_bytes:,} bytes", "convention", "dense inference FLOPs", "inference FLOPs", "inference x", "train x"
+        f"{spec.run.method}, multiplier {spec.run.multiplier:g}; {size}",
+        *("convention", "dense inference FLOPs", "inference FLOPs", "inference x", "train x"),
     )
-    for convention, cost in costs.items():
+    for convention, cost in spec.costs().items():
         train_x = "-" if cost["train_x"] is None else f"{cost['train_x']:.4f}"
         table.add_row(
             convention,
@@ -132,6 +147,35 @@ def costs_table(costs: Mapping[str, Mapping[str, float | None]], size_bytes: int
             f"{cost['inference_x']:.4f}",
             train_x,
         )
+    return table
+
+
+def widths_table(spec: Spec, found: Sequence[Solution]) -> Table:
+    """One row a target: the widest network that meets it."""
+    run = spec.run
+    table = _table(
+        f"{run.model}, {run.distribution}, sparsity {run.sparsity:g}",
+        *("network", "measure", "target", "width", "reached"),
+    )
+    for solution in found:
+        network = "sparse" if solution.sparse else "dense"
+        reached, target = f"{solution.reached:,} {UNITS[solution.measure]}", f"{solution.target:,.15g}"
+        table.add_row(network, solution.measure, target, f"{solution.width:.4f}", reached)
+    return table
+
+
+def file_table(file: Path, size: FileSize, size_bytes: int) -> Table:
+    """One row a layer: how an exported file stores it, and its bytes; then the whole file beside the authors' rule."""
+    table = _table(str(file), "layer", "shape", "nonzeros", "form", "bytes")
+    forms = {"mask": "values, bit mask", "indices": "values, indices"}
+    for layer in size.layers:
+        form = forms.get(layer.form, layer.form)
+        table.add_row(layer.layer, _shape(layer.shape), f"{layer.nonzeros:,}", form, f"{layer.bytes:,}")
+    table.add_row("biases, normalisation, buffers", "", "", "dense", f"{size.other_bytes:,}")
+    table.add_row("header", "", "", "", f"{size.header_bytes:,}")
+    table.add_section()
+    table.add_row("file", "", "", "", f"{size.file_bytes:,}")
+    table.add_row("size by the authors' rule", "", "", "", f"{size_bytes:,}")
     return table
 
 

@@ -150,6 +150,9 @@ class Record:
     peak_parameter_bytes: int | None = None
     """What the method states for the worst moment of training: weight tensors, their gradients and per-weight state of the
     method, 32 bits each, without optimizer slots; null in records from before it was stated."""
+    file_bytes: int | None = None
+    """Of the file that `rigl-bench export` makes of the final network, header included; null in records from before it was
+    counted."""
     schema_version: int = SCHEMA_VERSION
     comparability_version: int = COMPARABILITY_VERSION
 

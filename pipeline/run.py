@@ -139,6 +139,8 @@ class Protocol:
     """Points of the learning curve, evenly spaced over the run, the last at its end."""
     deterministic: bool = False
     """On CUDA: deterministic kernels only. A CPU run is bit-reproducible either way."""
+    sequence_length: int = 512
+    """Characters in a sample of a text, and how far gradients reach back; without meaning for images."""
 
     def __post_init__(self) -> None:
         _whole_numbers_to_floats(self)
@@ -148,6 +150,7 @@ class Protocol:
         limited = self.clip_norm is None or 0 < self.clip_norm < math.inf
         _require(limited, "clip_norm", self.clip_norm, "above 0 and finite")
         _require(self.evaluations >= 1, "evaluations", self.evaluations, "at least 1")
+        _require(self.sequence_length >= 1, "sequence_length", self.sequence_length, "at least 1")
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ class Run:
     layout: str = "default"
     """Which of the model's tables of layer rules applies."""
     multiplier: float = 1.0
-    """Training length over the protocol's."""
+    """Training length over the protocol's; studies may say `equal-flops`, which is solved for."""
     seed: int = 0
     """Index of the repetition; seeds by purpose derive from it."""
     model_options: dict[str, Any] = field(default_factory=dict)
@@ -233,6 +236,10 @@ class Run:
     def scaled(self, anchor: int) -> int:
         """A step given for multiplier 1, at this run's multiplier."""
         return round(anchor * self.multiplier)
+
+    def sample_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of this run's samples when those of its data set have ``shape``: a text is cut as the protocol says."""
+        return (self.protocol.sequence_length,) if len(shape) == 1 else shape
 
     def at_seed(self, seed: int) -> Run:
         """The same run of the cell's repetition ``seed``; a parent of the same repetition follows."""

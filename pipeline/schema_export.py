@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from pipeline.record import Record
 from pipeline.run import Run, StartFrom
-from pipeline.study import StudyFile
+from pipeline.study import EQUAL_FLOPS, StudyFile
 
 FOLDER = Path(__file__).parent / "schemas"
 STATUS = r"^(done|diverged|(skipped|failed): .+)$"
@@ -34,6 +34,11 @@ def study_schema() -> Schema:
     """Of a study's YAML file: every field of a run is optional in ``base``, rows take dotted paths and lists of values."""
     schema = {"$schema": GenerateJsonSchema.schema_dialect, **StudyFile.model_json_schema()}
     definitions = {name: _all_optional(part) for name, part in TypeAdapter(Run).json_schema()["$defs"].items()}
+    multiplier = definitions["Run"]["properties"]["multiplier"]
+    definitions["Run"]["properties"]["multiplier"] = {
+        **{key: multiplier[key] for key in multiplier if key != "type"},
+        "anyOf": [{"type": multiplier["type"]}, {"const": EQUAL_FLOPS}],
+    }
     start = definitions.pop("StartFrom")
     definitions["Run"]["properties"]["start_from"]["anyOf"][0] = {"$ref": "#/$defs/Parent"}
     # A parent is this run with some fields changed, or another run given whole.

@@ -20,12 +20,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pipeline import models
 from pipeline.data import sources
 from pipeline.factories import is_dotted
+from pipeline.plan import equal_flops_multiplier
 from pipeline.run import FieldError, LearningRate, Optimizer, Protocol, Run, StartFrom, Topology
 from pipeline.yaml_source import StudyError, read
 from sparse_methods import methods
 
 STUDIES = Path(__file__).parent / "studies"
 RUN = TypeAdapter(Run)
+EQUAL_FLOPS = "equal-flops"
+"""A multiplier that is solved for: the length at which a run's training costs what the dense network's does."""
 
 
 class StudyFile(BaseModel):
@@ -236,8 +239,9 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
             overrides = {**overrides, "snapshots": sorted({*overrides.get("snapshots", ()), rewind})}
         parent = _checked_run(_nest({**_flatten(inherited), **_flatten(overrides)}), {**where, **there})
         fields = {**fields, "start_from": {"run": parent, "take": origin.get("take", "both"), "rewind": rewind}}
+    equal_flops = fields.get("multiplier") == EQUAL_FLOPS
     try:
-        run = RUN.validate_python(fields)
+        run = RUN.validate_python({**fields, "multiplier": 1.0} if equal_flops else fields)
     except ValidationError as error:
         raise StudyError("\n".join(_describe_run(e, where) for e in error.errors())) from error
     for option, value in run.model_options.items():
@@ -258,7 +262,21 @@ def _checked_run(fields: dict[str, Any], where: Mapping[str, str]) -> Run:
         # The cadence of a topology that never moves, or moves at every step, is no part of what a run is.
         run = dataclasses.replace(run, protocol=dataclasses.replace(run.protocol, topology=Topology()))
     defaults = {f.name: f.default for f in dataclasses.fields(Run) if f.name in method.ignores}
-    return dataclasses.replace(run, method_options=options, **defaults)
+    run = dataclasses.replace(run, method_options=options, **defaults)
+    return _at_equal_flops(run, where) if equal_flops else run
+
+
+def _at_equal_flops(run: Run, where: Mapping[str, str]) -> Run:
+    """The run as long as it takes to cost what the dense one does."""
+    sample = sources.known_shape(run.dataset)
+    if sample is None:
+        message = f"the shape of {run.dataset!r}, and so the cost, is known only once it is prepared; give a number"
+        raise StudyError(_at("multiplier", where, message))
+    shape, classes = sample
+    try:
+        return dataclasses.replace(run, multiplier=equal_flops_multiplier(run, run.sample_shape(shape), classes))
+    except ValueError as error:
+        raise StudyError(_at("multiplier", where, str(error))) from error
 
 
 def _check_start(run: Run, where: Mapping[str, str]) -> None:

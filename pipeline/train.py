@@ -1,7 +1,8 @@
 """Training one run, from its specification to its outcome.
 
 Needs torch, numpy, pyarrow and safetensors only. On a CPU, a run that was killed and resumed from any checkpoint gives the
-same bits as one that was not: batches are a function of their number, and every random state is saved.
+same bits as one that was not: batches are a function of their number, and every random state is saved, as is the state of a
+network that reads on from batch to batch.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from torch.nn import functional
 
 from pipeline import checkpoint
 from pipeline.cost import TrainingLedger
-from pipeline.data.batches import Batches, evaluation_batches
-from pipeline.data.tensors import DataSet
+from pipeline.data.batches import NOT_JUDGED, Batches, TextBatches, evaluation_batches, training_batches
+from pipeline.data.tensors import DataSet, TextSet
 from pipeline.learning_rate import learning_rate_at
 from pipeline.origin import Origin
 from pipeline.plan import Spec
@@ -31,8 +32,6 @@ from sparse_methods.method import Batch
 from sparse_methods.network import maskable_weights
 from sparse_methods.sparsifier import Sparsifier, sparsify
 from sparse_methods.topology import NonFiniteScoreError
-
-EVALUATION_BATCH = 1000
 
 
 @dataclass
@@ -53,11 +52,13 @@ class Training:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     sparse: Sparsifier
-    batches: Batches
+    batches: Batches | TextBatches
     ledger: TrainingLedger
     loss_sum: Tensor
     """Of the training losses since the last point of the curve, float64 on the device."""
     loss_count: int = 0
+    state: Tensor | None = None
+    """In which the last batch left the network; None for one that keeps none."""
     curve: list[dict[str, float]] = field(default_factory=list)
     diverged: bool = False
     result: Result | None = None
@@ -77,6 +78,7 @@ class Training:
             "ledger": self.ledger.state_dict(),
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
+            "state": self.state,
             "curve": self.curve,
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -90,6 +92,7 @@ class Training:
         self.sparse.load_state_dict(state["sparse"])
         self.ledger.load_state_dict(state["ledger"])
         self.loss_sum, self.loss_count = state["loss_sum"].to(self.loss_sum.device), state["loss_count"]
+        self.state = None if state["state"] is None else state["state"].to(self.loss_sum.device)
         self.curve = list(state["curve"])
         torch.set_rng_state(state["random"])
         if state["cuda_random"] and torch.cuda.is_available():
@@ -143,15 +146,19 @@ def train(
 def take_batch(training: Training) -> bool:
     """One batch: forward, backward, and the engine's step. False when topology was changed in place of the step."""
     run, sparse, protocol = training.run, training.sparse, training.run.protocol
-    inputs, labels = training.batches[training.ledger.batches]
+    number = training.ledger.batches
+    inputs, labels = training.batches[number]
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate_at(sparse.steps, run)
     training.optimizer.zero_grad(set_to_none=True)
 
     def loss_of(outputs: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, labels, label_smoothing=protocol.label_smoothing)
+        smoothing = protocol.label_smoothing
+        return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
 
-    loss = loss_of(training.model(inputs))
+    state = training.state if training.batches.continues(number) else None
+    outputs, training.state = read(training.model, inputs, state)
+    loss = loss_of(outputs)
     loss.backward()
     if sparse.awaits_first_batch:
         training.ledger.charge_first_mask(sparse.method)
@@ -163,10 +170,19 @@ def take_batch(training: Training) -> bool:
     return stepped
 
 
+def read(model: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The model's outputs, and the state that ``inputs`` leave it in.
+
+    A network with a method ``continued(inputs, state)`` goes on from ``state``, None being its first; others have none.
+    """
+    return model.continued(inputs, state) if hasattr(model, "continued") else (model(inputs), None)
+
+
 def add_point(training: Training) -> None:
     """Evaluate, append to the curve, and notice divergence (a training or test loss that is not finite)."""
     started = time.perf_counter()
-    correct, total, test_loss = evaluate(training.model, training.batches.dataset)
+    dataset = training.batches.dataset
+    correct, total, test_loss = evaluate(training.model, dataset)
     train_loss = float(training.loss_sum / training.loss_count)
     training.loss_sum.zero_()
     training.loss_count = 0
@@ -184,24 +200,31 @@ def add_point(training: Training) -> None:
     )
     training.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
     if not training.diverged:
-        training.result = Result(correct, total, test_loss, train_loss)
+        bits = test_loss / math.log(2) if isinstance(dataset, TextSet) else None
+        training.result = Result(correct, total, test_loss, train_loss, bits)
     training.clock.evaluation_seconds += time.perf_counter() - started
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, dataset: DataSet) -> tuple[int, int, float]:
-    """Correct predictions, samples, and mean cross-entropy in nats on the test set; sums first, one division."""
+def evaluate(model: nn.Module, dataset: DataSet | TextSet) -> tuple[int, int, float]:
+    """Correct predictions, predictions, and mean cross-entropy in nats on the test set; sums first, one division.
+
+    A prediction is made for each image, or for each character of a text but its first.
+    """
     was_training = model.training
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=dataset.device)
+    correct, total = torch.zeros(2, dtype=torch.int64, device=dataset.device)
     loss = torch.zeros((), dtype=torch.float64, device=dataset.device)
-    for inputs, labels in evaluation_batches(dataset, EVALUATION_BATCH):
-        logits = model(inputs)
+    state = None
+    for inputs, labels in evaluation_batches(dataset):
+        outputs, state = read(model, inputs, state)
+        logits, labels = outputs.flatten(0, -2), labels.flatten()
         correct += (logits.argmax(1) == labels).sum()
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
+        total += (labels != NOT_JUDGED).sum()
+        loss += functional.cross_entropy(logits, labels, reduction="sum", ignore_index=NOT_JUDGED)
     model.train(was_training)
-    total = len(dataset.test_labels)
-    return int(correct), total, float(loss) / total
+    predictions = int(total)
+    return int(correct), predictions, float(loss) / predictions
 
 
 def save_checkpoint(training: Training, checkpoints: Path) -> None:
@@ -213,12 +236,19 @@ def save_checkpoint(training: Training, checkpoints: Path) -> None:
 
 def prepare(
     spec: Spec,
-    dataset: DataSet,
+    dataset: DataSet | TextSet,
     origin: Origin | None = None,
 ) -> Training:
-    """Build the run's network, optimizer and engine on the data set's device, ready to train from ``origin``."""
+    """Build the run's network, optimizer and engine on the data set's device, ready to train from ``origin``.
+
+    Raises ValueError for samples of another shape than those that the specification's costs are for.
+    """
     origin = origin or Origin()
     run, protocol, device, seeds = spec.run, spec.run.protocol, dataset.device, seeds_of(spec.run)
+    shape = run.sample_shape(dataset.input_shape)
+    if spec.input_shape != shape:
+        costed = list(spec.input_shape)
+        raise ValueError(f"samples of {dataset.name!r} have shape {list(shape)}; the run was resolved for {costed}")
     torch.manual_seed(seeds.weights)
     model = spec.build()
     if origin.weights is not None:
@@ -249,7 +279,7 @@ def prepare(
         model=model,
         optimizer=optimizer,
         sparse=sparse,
-        batches=Batches(dataset, protocol.batch_size, seeds.order, seeds.augmentation, protocol.augmentation),
+        batches=training_batches(dataset, protocol, seeds),
         ledger=TrainingLedger(spec.network, protocol.batch_size),
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )

@@ -25,7 +25,7 @@ import torch
 from pipeline import memory, outcome, train
 from pipeline.checkpoint import CheckpointError
 from pipeline.data.sources import cache_path
-from pipeline.data.tensors import DataError, DataSet, digest_of
+from pipeline.data.tensors import DataError, DataSet, TextSet, digest_of
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu, locked
 from pipeline.origin import OriginError, found_architecture, origin_of
@@ -91,7 +91,7 @@ def choose_device(name: str) -> torch.device:
 
 def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, step, steps: None) -> int:
     """Run every specification; one that fails does not keep the others from finishing. Returns the exit code."""
-    data: dict[str, DataSet] = {}
+    data: dict[str, DataSet | TextSet] = {}
     worst = 0
     for spec in specs:
         try:
@@ -112,7 +112,7 @@ def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, st
     return worst
 
 
-def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> int:
+def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet | TextSet], report: Report) -> int:
     """Bring one run to its record, whatever is there already. The caller holds the run's lock."""
     folder = bench.folder(spec.run)
     kept = kept_record(spec.run, bench)
@@ -164,7 +164,7 @@ def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
     return record if current and (whole or record["status"] != "done") else None
 
 
-def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet], report: Report) -> Record:
+def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet | TextSet], report: Report) -> Record:
     if spec.skip is not None:
         return outcome.not_trained(spec, f"skipped: {spec.skip}", bench.device)
     run, folder, runs = spec.run, bench.folder(spec.run), bench.results / "runs"
@@ -300,7 +300,10 @@ def _resolved(options: argparse.Namespace) -> tuple[list[Spec], list[Run]]:
     for name in {run.dataset for run in jobs[options.job]}:
         dataset = load_data(cache_path(name, options.results / "cache"))
         shapes[name] = (dataset.input_shape, dataset.classes)
-    specs = [resolve(run, *shapes[run.dataset]) for run in jobs[options.job]]
+    specs = []
+    for run in jobs[options.job]:
+        shape, classes = shapes[run.dataset]
+        specs.append(resolve(run, run.sample_shape(shape), classes))
     return specs, list(study.runs)
 
 

@@ -1,4 +1,4 @@
-"""Data sets: made into tensors once (``sources``), kept as tensors (``tensors``), served in batches (``batches``).
+"""Data sets: made into tensors once (``sources``, from what is ``published``), kept (``tensors``), served in ``batches``.
 
 The training process imports ``tensors`` and ``batches`` only, which need torch, numpy and safetensors.
 """

@@ -1,22 +1,45 @@
 """Training batches as a pure function of their number, and batches of the test set.
 
-Torch only. Because batch ``i`` depends on ``i`` and the seeds alone, resuming a run takes an integer.
+Torch only. Because batch ``i`` depends on ``i`` and the seeds alone, resuming a run takes an integer; of a text, also the
+state in which the network was left by batch ``i - 1``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pipeline.data.tensors import DataSet
-from pipeline.seeds import derive_seed
+from pipeline.data.tensors import DataSet, TextSet
+from pipeline.run import Protocol
+from pipeline.seeds import Seeds, derive_seed
 
 Augmentation = Literal["none", "crop-flip"]
 MARGIN = 4
 """Pixels of mirror padding on each side before the crop."""
+EVALUATION_SAMPLES = 1000
+"""Images that are judged at a time."""
+EVALUATION_STREAMS, EVALUATION_LENGTH = 32, 512
+"""Streams that a text is judged in, side by side, and their characters at a time."""
+NOT_JUDGED = -100
+"""A label that torch's cross-entropy leaves out, and that no prediction equals."""
+
+
+def training_batches(dataset: DataSet | TextSet, protocol: Protocol, seeds: Seeds) -> Batches | TextBatches:
+    """The batches of either kind of data set that a run's protocol and seeds ask for. Raises ValueError."""
+    if isinstance(dataset, TextSet):
+        if protocol.augmentation != "none":
+            raise ValueError(f"{dataset.name!r} is a text: augmentation is {protocol.augmentation!r}, it must be none")
+        return TextBatches(dataset, protocol.batch_size, protocol.sequence_length)
+    return Batches(dataset, protocol.batch_size, seeds.order, seeds.augmentation, protocol.augmentation)
+
+
+def evaluation_batches(dataset: DataSet | TextSet) -> Iterator[tuple[Tensor, Tensor]]:
+    """All of what runs are judged on, in order: see :func:`evaluation_images` and :func:`evaluation_text`."""
+    return evaluation_text(dataset) if isinstance(dataset, TextSet) else evaluation_images(dataset)
 
 
 class Batches:
@@ -74,6 +97,10 @@ class Batches:
         """Passes over the training set that precede batch ``index``."""
         return index * self.batch_size / self._samples
 
+    def continues(self, index: int) -> bool:
+        """Whether batch ``index`` goes on where the one before it ended; images stand alone."""
+        return False
+
     def _chosen(self, index: int) -> Tensor:
         """Positions in the training set of batch ``index``, int64 [batch_size]."""
         first, last = index * self.batch_size, (index + 1) * self.batch_size - 1
@@ -115,10 +142,74 @@ def crop_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor) -> Tensor
     return flat.gather(2, pixels.expand(-1, channels, -1)).view(images.shape)
 
 
-def evaluation_batches(dataset: DataSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+class TextBatches:
+    """The endless stream of training batches of a text: ``batches[i]`` is batch ``i``, in any order of asking.
+
+    The text is cut into ``batch_size`` streams of equal length, side by side; batch ``i`` of a pass holds characters
+    [i * sequence_length, (i + 1) * sequence_length) of each, and its labels are the characters that follow them. What is
+    left at the end of a stream, fewer than ``sequence_length`` characters, is not used. No seed enters: the order is the
+    text's own.
+    """
+
+    def __init__(self, dataset: TextSet, batch_size: int, sequence_length: int) -> None:
+        predictions = len(dataset.train_text) - 1
+        self.dataset, self.batch_size, self.sequence_length = dataset, batch_size, sequence_length
+        self._stream_length = predictions // batch_size
+        self._batches_per_pass = self._stream_length // sequence_length
+        if self._batches_per_pass == 0:
+            raise ValueError(
+                f"{dataset.name!r} has {predictions + 1} characters, too few for {batch_size} streams (batch_size) of "
+                f"{sequence_length} (sequence_length) and the one that follows"
+            )
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Batch ``index``: characters and those that follow them, both int64 [batch_size, sequence_length].
+
+        Raises IndexError for a negative index.
+        """
+        if index < 0:
+            raise IndexError(f"batch {index}: batches are counted from 0 and have no end")
+        first = index % self._batches_per_pass * self.sequence_length
+        window = range(first, first + self.sequence_length)
+        return _window(self.dataset.train_text, self.batch_size, self._stream_length, window)
+
+    def epoch(self, index: int) -> float:
+        """Passes over the training text that precede batch ``index``."""
+        return index / self._batches_per_pass
+
+    def continues(self, index: int) -> bool:
+        """Whether batch ``index`` goes on where the one before it ended; the first of a pass does not."""
+        return index % self._batches_per_pass > 0
+
+
+def evaluation_images(dataset: DataSet, size: int = EVALUATION_SAMPLES) -> Iterator[tuple[Tensor, Tensor]]:
     """The whole test set in order, at most ``size`` samples at a time: float32 [B, C, H, W] and int64 [B]."""
     for inputs, labels in zip(dataset.test_inputs.split(size), dataset.test_labels.split(size), strict=True):
         yield dataset.prepare(inputs), labels
+
+
+def evaluation_text(
+    dataset: TextSet, streams: int = EVALUATION_STREAMS, length: int = EVALUATION_LENGTH
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The whole test text, at most ``length`` characters of each stream at a time, each batch going on where the one before
+    it ended: characters and those that follow them, int64 [streams, up to length].
+
+    Every character but the text's first is predicted exactly once. Streams differ in length by what the division leaves;
+    where one has ended its labels are ``NOT_JUDGED``.
+    """
+    stream_length = math.ceil((len(dataset.test_text) - 1) / streams)
+    for first in range(0, stream_length, length):
+        window = range(first, min(first + length, stream_length))
+        yield _window(dataset.test_text, streams, stream_length, window)
+
+
+def _window(text: Tensor, streams: int, stream_length: int, window: range) -> tuple[Tensor, Tensor]:
+    """The part ``window`` of every stream of a text, and the characters that follow; beyond the text's end NOT_JUDGED."""
+    starts = torch.arange(streams, device=text.device) * stream_length
+    positions = starts[:, None] + torch.arange(window.start, window.stop, device=text.device)
+    last = len(text) - 1
+    inputs, labels = text[positions.clamp(max=last)].long(), text[(positions + 1).clamp(max=last)].long()
+    return inputs, labels.masked_fill(positions >= last, NOT_JUDGED)
 
 
 def _mirrored(positions: Tensor, size: int) -> Tensor:

@@ -1,60 +1,35 @@
 """Where data sets come from, and how each is made into a tensor cache, once.
 
-``digits`` is inside the installed scikit-learn; the published image sets are parquet files, a local mirror's or the
-Hugging Face hub's, read by ``datasets``; a name with ":" is the user's own factory. The libraries that read are
-imported only when something is read.
+``digits`` is inside the installed scikit-learn; the published sets are parquet files, a local mirror's or the Hugging
+Face hub's, read by ``datasets``; a name with ":" is the user's own factory. The libraries that read are imported only
+when something is read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import re
-import struct
 import tempfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.tensors import DataError, DataSet, Scaling, save, source_of
+from pipeline.data.published import PUBLISHED, Published, PublishedText, first_line
+from pipeline.data.tensors import DataError, DataSet, TextSet, save, source_of
 from pipeline.factories import import_factory, is_dotted
 
 DATA_ROOT_VARIABLE = "RIGL_BENCH_DATA_ROOT"
 HUB_SECONDS = 10
 """Longest wait for the hub's first answer."""
-SPLITS = ("train", "test")
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published image classification set, as parquet files of encoded images and labels."""
-
-    repository: str | None
-    """On the Hugging Face hub; None: it exists only as a local mirror."""
-    image_column: str
-    label_column: str
-    shape: tuple[int, int, int]
-    """Of one sample, [C, H, W]; one channel is greyscale, three are RGB."""
-    samples: tuple[int, int]
-    """Of train and test: a mirror with a file missing is refused."""
-    classes: int
-    scaling: Scaling
-
-
-PUBLISHED = {
-    "mnist": Published("ylecun/mnist", "image", "label", (1, 28, 28), (60_000, 10_000), 10, "divide:255"),
-    "cifar10": Published("uoft-cs/cifar10", "img", "label", (3, 32, 32), (50_000, 10_000), 10, "standardise-per-image"),
-    # CIFAR-10 re-encoded as JPEG: lossy, so a data set of its own.
-    "cifar10-jpeg": Published(None, "img", "label", (3, 32, 32), (50_000, 10_000), 10, "standardise-per-image"),
-}
+UNREAD = {"imagenet": ((3, 224, 224), 1000)}
+"""Samples of data sets that costs are counted for and that nothing reads yet."""
 
 
 def names() -> tuple[str, ...]:
@@ -63,9 +38,12 @@ def names() -> tuple[str, ...]:
 
 
 def known_shape(name: str) -> tuple[tuple[int, ...], int] | None:
-    """Shape of a sample [C, H, W] and number of classes, without reading anything; None for a user's own data set."""
+    """Shape of a sample ([C, H, W], or of a text [characters] at a protocol's default length) and number of classes,
+    without reading anything; None for a user's own data set."""
     if name == "digits":
         return (1, 8, 8), 10
+    if name in UNREAD:
+        return UNREAD[name]
     return (PUBLISHED[name].shape, PUBLISHED[name].classes) if name in PUBLISHED else None
 
 
@@ -78,11 +56,11 @@ def prepare(name: str, cache_folder: Path, data_root: Path | None = None) -> Pat
     """Make the tensor cache of data set ``name``, or keep the one that was made from the same source; its path.
 
     Args:
-        name: one of ``names()``, or ``package.module:factory``, where ``factory()`` returns a ``DataSet`` or a
-            dictionary of its fields (``name`` may be left out).
+        name: one of ``names()``, or ``package.module:factory``, where ``factory()`` returns a ``DataSet``, a dictionary
+            of its fields (``name`` may be left out) or a ``TextSet``.
         cache_folder: where the cache goes; missing folders are made, nothing is written elsewhere.
-        data_root: folder with local mirrors, ``<data_root>/<name>/**/*train*.parquet`` and ``*test*.parquet``. A
-            published set that has no folder there is fetched from the hub.
+        data_root: folder with local mirrors, ``<data_root>/<name>/**/*train*.parquet`` and ``*test*.parquet``, of a
+            text ``*validation*.parquet``. A published set that has no folder there is fetched from the hub.
 
     Raises:
         ValueError: for a name that does not exist.
@@ -104,7 +82,7 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Changes when, and only when, the cache must be made anew."""
 
-    def read(self, cache_folder: Path) -> DataSet:
+    def read(self, cache_folder: Path) -> DataSet | TextSet:
         """The data set; scratch files go into ``cache_folder`` and are removed."""
 
 
@@ -122,8 +100,9 @@ def _find(name: str, data_root: Path | None) -> Source:
         return Mirror(name, published, Path(data_root) / name)
     if published.repository is None:
         wanted = Path(data_root or "<data_root>") / name
+        files = " and ".join(f"*{split}*.parquet" for split in published.splits)
         raise DataError(
-            f"{name} is read from a local mirror only: put its *train*.parquet and *test*.parquet into {wanted}/"
+            f"{name} is read from a local mirror only: put its {files} into {wanted}/"
             f"\nand set {DATA_ROOT_VARIABLE} to the folder above it."
         )
     return Hub(name, published, data_root)
@@ -133,14 +112,14 @@ def _find(name: str, data_root: Path | None) -> Source:
 class InMemory:
     """A data set that is cheap to make: made every time, and its content is its fingerprint."""
 
-    dataset: DataSet
+    dataset: DataSet | TextSet
 
     @property
     def fingerprint(self) -> str:
         """Digest of the content."""
         return f"content:{self.dataset.content_digest()}"
 
-    def read(self, cache_folder: Path) -> DataSet:
+    def read(self, cache_folder: Path) -> DataSet | TextSet:
         """The data set itself."""
         return self.dataset
 
@@ -150,36 +129,38 @@ class Mirror:
     """Parquet files below a local folder."""
 
     name: str
-    published: Published
+    published: Published | PublishedText
     folder: Path
 
     @property
     def fingerprint(self) -> str:
         """Digest of the names, sizes and contents of the files."""
         facts = []
-        for split in SPLITS:
+        for split in self.published.splits:
             for file in self._files(split):
                 with file.open("rb") as stream:
                     content = hashlib.file_digest(stream, "sha256").hexdigest()
                 facts.append([split, file.name, file.stat().st_size, content])
         return f"parquet:{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
-    def read(self, cache_folder: Path) -> DataSet:
-        """Decode every image."""
-        tensors: dict[str, Tensor] = {}
-        for split, expected in zip(SPLITS, self.published.samples, strict=True):
+    def read(self, cache_folder: Path) -> DataSet | TextSet:
+        """Decode every row."""
+        splits = []
+        for split, expected in zip(self.published.splits, self.published.rows, strict=True):
             parts = [_read_parquet(file, self.published, cache_folder) for file in self._files(split)]
-            inputs, labels = (torch.cat(tensors_of_files) for tensors_of_files in zip(*parts, strict=True))
-            if len(inputs) != expected:
+            found = sum(rows for rows, _ in parts)
+            if found != expected:
                 raise DataError(
-                    f"{self.name}: {self.folder} holds {len(inputs)} {split} samples, not {expected}: "
+                    f"{self.name}: {self.folder} holds {found} {split} rows, not {expected}: "
                     f"{', '.join(file.name for file in self._files(split))}"
                 )
-            tensors |= {f"{split}_inputs": inputs, f"{split}_labels": labels}
-        return DataSet(self.name, self.published.classes, scaling=self.published.scaling, **tensors)
+            splits.append(_joined([tensors for _, tensors in parts]))
+        return self.published.dataset(self.name, *splits)
 
     def _files(self, split: str) -> list[Path]:
-        files = sorted(self.folder.rglob(f"*{split}*.parquet"))
+        # A download of the whole repository holds other data sets beside this one's folder.
+        own = self.folder / self.published.folder
+        files = sorted((own if own.is_dir() else self.folder).rglob(f"*{split}*.parquet"))
         if not files:
             raise DataError(f"{self.name}: there is no *{split}*.parquet in {self.folder}")
         return files
@@ -190,7 +171,7 @@ class Hub:
     """Parquet files of a repository on the Hugging Face hub."""
 
     name: str
-    published: Published
+    published: Published | PublishedText
     data_root: Path | None
     revision: str = "main"
 
@@ -199,7 +180,7 @@ class Hub:
         """Repository and revision; asks nobody."""
         return f"hub:{self.published.repository}@{self.revision}"
 
-    def read(self, cache_folder: Path) -> DataSet:
+    def read(self, cache_folder: Path) -> DataSet | TextSet:
         """Fetch the repository's parquet files into a scratch folder and read them as a mirror."""
         with _scratch(cache_folder) as scratch:
             self._fetch(scratch)
@@ -208,7 +189,7 @@ class Hub:
     def _fetch(self, folder: Path) -> None:
         import huggingface_hub
 
-        repository = self.published.repository
+        repository, inside = self.published.repository, self.published.folder
         try:
             # Asked first because snapshot_download itself waits for an answer without a limit.
             huggingface_hub.HfApi().dataset_info(repository, revision=self.revision, timeout=HUB_SECONDS)
@@ -216,21 +197,23 @@ class Hub:
                 repository,
                 repo_type="dataset",
                 revision=self.revision,
-                allow_patterns="*.parquet",
+                allow_patterns=str(PurePosixPath(inside, "*.parquet")),
                 local_dir=folder,
                 etag_timeout=HUB_SECONDS,
             )
         except Exception as error:  # also its HTTP library's own exceptions, which are not the same in all versions
-            root = self.data_root or "<data_root>"
+            root, only = self.data_root or "<data_root>", f" --include '{inside}/*'" if inside else ""
             raise DataError(
-                f"{self.name} could not be fetched from Hugging Face's hub ({_first_line(error)}). Fetch it elsewhere:"
-                f"\nhf download {repository} --repo-type dataset --local-dir {root}/{self.name}"
+                f"{self.name} could not be fetched from Hugging Face's hub ({first_line(error)}). Fetch it elsewhere:"
+                f"\nhf download {repository} --repo-type dataset{only} --local-dir {root}/{self.name}"
                 f" and set {DATA_ROOT_VARIABLE}={root}"
             ) from error
 
 
-def _read_parquet(file: Path, published: Published, cache_folder: Path) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, C, H, W] and labels int64 [N] of one file, in its order. Raises DataError naming the file."""
+def _read_parquet(
+    file: Path, published: Published | PublishedText, cache_folder: Path
+) -> tuple[int, tuple[Tensor, ...]]:
+    """Number of rows of one file, and what they hold, in its order. Raises DataError naming the file."""
     import datasets
 
     broken = (datasets.exceptions.DatasetsError, OSError, ValueError, TypeError)
@@ -241,36 +224,26 @@ def _read_parquet(file: Path, published: Published, cache_folder: Path) -> tuple
                 "parquet", data_files=[str(file)], split="train", streaming=True, cache_dir=str(scratch)
             )
             features = rows.features or {}
-            for column in (published.image_column, published.label_column):
+            for column in published.columns:
                 if column not in features:
                     raise DataError(f"{file} has no column {column!r}; it has {', '.join(features) or 'none'}")
-            rows = rows.cast_column(published.image_column, datasets.Image(decode=False))
-            images, labels = [], []
-            for batch in rows.iter(batch_size=1000):
-                images.append(np.stack(list(_decoded(batch[published.image_column], published.shape, len(labels)))))
-                labels += batch[published.label_column]
-            return torch.from_numpy(np.concatenate(images)), torch.tensor(labels, dtype=torch.int64)
+            parts, count = [], 0
+            for batch in published.undecoded(rows).iter(batch_size=1000):
+                parts.append(published.decode(batch, count))
+                count += len(batch[published.columns[0]])
+            return count, _joined(parts)
         except broken as error:
             raise DataError(
-                f"{file} cannot be read as parquet files of images: {_first_line(error)}.\nFetch the file again."
+                f"{file} cannot be read as parquet files of {published.content}: {first_line(error)}."
+                "\nFetch the file again."
             ) from error
 
 
-def _decoded(encoded: list[dict[str, Any]], shape: tuple[int, int, int], first_row: int) -> Iterator[np.ndarray]:
-    """Each image as uint8 [C, H, W]. Raises ValueError naming the row."""
-    from PIL import Image
-
-    mode = {1: "L", 3: "RGB"}[shape[0]]
-    for row, value in enumerate(encoded, first_row):
-        try:
-            image = Image.open(io.BytesIO(value["bytes"]))
-            pixels = np.asarray(image)
-        except (OSError, SyntaxError, ValueError, TypeError, struct.error, zlib.error) as error:
-            raise ValueError(f"the image in row {row} is damaged ({_first_line(error)})") from error
-        if image.mode != mode or pixels.shape[:2] != shape[1:]:
-            found = f"{image.mode} of {image.height}x{image.width}"
-            raise ValueError(f"the image in row {row} is {found}, not {mode} of {shape[1]}x{shape[2]}")
-        yield pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+def _joined(parts: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """Each tensor of the parts, one after another. Raises ValueError where there are no parts."""
+    if not parts:
+        raise ValueError("it has no rows")
+    return tuple(torch.cat(tensors) for tensors in zip(*parts, strict=True))
 
 
 def _digits() -> DataSet:
@@ -284,20 +257,21 @@ def _digits() -> DataSet:
     return DataSet("digits", 10, inputs[~test], labels[~test], inputs[test], labels[test], "divide:16")
 
 
-def _from_factory(name: str) -> DataSet:
+def _from_factory(name: str) -> DataSet | TextSet:
     made = import_factory(name)()
-    if isinstance(made, DataSet):
+    if isinstance(made, DataSet | TextSet):
         return made
     if not isinstance(made, dict):
-        raise DataError(f"data set {name!r}: the factory returned {type(made).__name__}, not a DataSet or a dictionary")
-    fields = {"name": name, **made}
-    valid = list(DataSet.__dataclass_fields__)
-    wrong = [f"unknown {key!r}" for key in fields if key not in valid] + [
-        f"missing {key!r}" for key in valid if key not in fields
+        kind = type(made).__name__
+        raise DataError(f"data set {name!r}: the factory returned {kind}, not a DataSet, a dictionary or a TextSet")
+    given = {"name": name, **made}
+    valid = [field.name for field in fields(DataSet)]
+    wrong = [f"unknown {key!r}" for key in given if key not in valid] + [
+        f"missing {key!r}" for key in valid if key not in given
     ]
     if wrong:
         raise DataError(f"data set {name!r}: {', '.join(wrong)}; the fields are {', '.join(valid)}")
-    return DataSet(**fields)
+    return DataSet(**given)
 
 
 @contextlib.contextmanager
@@ -310,8 +284,3 @@ def _scratch(cache_folder: Path) -> Iterator[Path]:
         raise DataError(f"cannot write into the data cache folder {cache_folder}: {error.strerror}") from error
     with scratch as path:
         yield Path(path)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -10,30 +10,75 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from pipeline.run import Protocol
+
 Scaling = Literal["divide:16", "divide:255", "standardise-per-image"]
-FORMAT = "rigl-bench data set 1"
-TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 
 class DataError(Exception):
     """Data that is missing, damaged or not of the required form; the message says what to do."""
 
 
+class Stored:
+    """What image sets and texts share: tensors on one device, and everything that a cache file needs to know of them."""
+
+    FORMAT: ClassVar[str]
+    """Of the cache file."""
+    FACTS: ClassVar[Mapping[str, Callable[[str], Any]]]
+    """The fields that are no tensors, in the digest's order, and what reads each from its text in the cache file."""
+    TENSORS: ClassVar[tuple[str, ...]]
+    """The other fields, likewise; the first one's device is the data set's."""
+    name: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return getattr(self, self.TENSORS[0]).device
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same data set with its tensors on ``device``."""
+        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in self.TENSORS})
+
+    def content_digest(self) -> str:
+        """SHA-256 of everything that the data set holds, its name included."""
+        facts = [getattr(self, fact) for fact in self.FACTS]
+        digest = hashlib.sha256(json.dumps([self.FORMAT, *facts]).encode())
+        for name in self.TENSORS:
+            tensor = getattr(self, name).cpu().contiguous()
+            digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+            digest.update(tensor.numpy())
+        return digest.hexdigest()
+
+    def _require(self, holds: bool, problem: str) -> None:
+        if not holds:
+            raise DataError(f"data set {self.name!r}: {problem}")
+
+    def _require_tensor(self, name: str, dtype: torch.dtype) -> None:
+        tensor = getattr(self, name)
+        self._require(isinstance(tensor, Tensor), f"{name} is {type(tensor).__name__}, it must be a torch.Tensor")
+        self._require(tensor.dtype == dtype, f"{name} has dtype {tensor.dtype}, it must be {dtype}")
+
+
 @dataclass(frozen=True, eq=False)
-class DataSet:
+class DataSet(Stored):
     """Images and labels of a classification task, train and test.
 
     Raises DataError when built from tensors of another type or shape, or labels outside [0, classes).
     """
+
+    FORMAT = "rigl-bench data set 1"
+    FACTS = {"name": str, "classes": int, "scaling": str}
+    TENSORS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
     name: str
     """What runs call it."""
@@ -55,7 +100,7 @@ class DataSet:
         valid = ", ".join(get_args(Scaling))
         self._require(self.scaling in get_args(Scaling), f"scaling is {self.scaling!r}; valid: {valid}")
         for split in ("train", "test"):
-            self._check_split(split, getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels"))
+            self._check_split(split)
         shapes = f"{list(self.train_inputs.shape[1:])} and {list(self.test_inputs.shape[1:])}"
         same = self.train_inputs.shape[1:] == self.test_inputs.shape[1:]
         self._require(same, f"train and test samples differ in shape: {shapes}")
@@ -65,15 +110,6 @@ class DataSet:
         """Shape of one sample, [C, H, W]."""
         return tuple(self.train_inputs.shape[1:])
 
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors are."""
-        return self.train_inputs.device
-
-    def to(self, device: torch.device | str) -> DataSet:
-        """The same data set with its tensors on ``device``."""
-        return dataclasses.replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
-
     def prepare(self, inputs: Tensor) -> Tensor:
         """Network inputs, float32 [B, C, H, W], of stored ones, uint8 [B, C, H, W], on their device."""
         if self.scaling == "standardise-per-image":
@@ -81,19 +117,10 @@ class DataSet:
         # A third faster than dividing, and within 6e-8 of it; the largest value still becomes exactly 1.
         return inputs.float().mul_(1 / int(self.scaling.removeprefix("divide:")))
 
-    def content_digest(self) -> str:
-        """SHA-256 of everything that the data set holds, its name included."""
-        digest = hashlib.sha256(json.dumps([FORMAT, self.name, self.classes, self.scaling]).encode())
-        for name in TENSORS:
-            tensor = getattr(self, name).cpu().contiguous()
-            digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-            digest.update(tensor.numpy())
-        return digest.hexdigest()
-
-    def _check_split(self, split: str, inputs: Tensor, labels: Tensor) -> None:
-        for name, tensor, dtype in ((f"{split}_inputs", inputs, torch.uint8), (f"{split}_labels", labels, torch.int64)):
-            self._require(isinstance(tensor, Tensor), f"{name} is {type(tensor).__name__}, it must be a torch.Tensor")
-            self._require(tensor.dtype == dtype, f"{name} has dtype {tensor.dtype}, it must be {dtype}")
+    def _check_split(self, split: str) -> None:
+        self._require_tensor(f"{split}_inputs", torch.uint8)
+        self._require_tensor(f"{split}_labels", torch.int64)
+        inputs, labels = getattr(self, f"{split}_inputs"), getattr(self, f"{split}_labels")
         shape = list(inputs.shape)
         self._require(inputs.dim() == 4, f"{split}_inputs has shape {shape}, it must be [samples, channels, H, W]")
         self._require(inputs.numel() > 0, f"{split}_inputs has shape {shape}: it is empty")
@@ -103,9 +130,38 @@ class DataSet:
         inside = low >= 0 and high < self.classes
         self._require(inside, f"{split}_labels are in {low}..{high}, they must be in 0..{self.classes - 1}")
 
-    def _require(self, holds: bool, problem: str) -> None:
-        if not holds:
-            raise DataError(f"data set {self.name!r}: {problem}")
+
+@dataclass(frozen=True, eq=False)
+class TextSet(Stored):
+    """A text to learn to continue, character by character; a character is a byte.
+
+    Raises DataError when built from something else than two vectors of bytes, or from fewer than two characters.
+    """
+
+    FORMAT = "rigl-bench text 1"
+    FACTS = {"name": str}
+    TENSORS = ("train_text", "test_text")
+    classes: ClassVar[int] = 256
+    """Values of a character."""
+
+    name: str
+    """What runs call it."""
+    train_text: Tensor
+    """uint8 [N]."""
+    test_text: Tensor
+    """uint8 [M]; what runs are judged on, which need not be the split that its publisher calls "test"."""
+
+    def __post_init__(self) -> None:
+        for name in self.TENSORS:
+            self._require_tensor(name, torch.uint8)
+            shape = list(getattr(self, name).shape)
+            self._require(len(shape) == 1, f"{name} has shape {shape}, it must be [characters]")
+            self._require(shape[0] > 1, f"{name} has shape {shape}: there is nothing to predict")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, [characters], at a protocol's default length; ``Run.sample_shape`` knows a run's own."""
+        return (Protocol.sequence_length,)
 
 
 def standardise(images: Tensor) -> Tensor:
@@ -125,7 +181,10 @@ def standardise(images: Tensor) -> Tensor:
     return images.float().sub_(mean.float().view(per_image)).div_(deviation.float().view(per_image))
 
 
-def save(dataset: DataSet, path: Path, source: str = "") -> None:
+KINDS = {kind.FORMAT: kind for kind in (DataSet, TextSet)}
+
+
+def save(dataset: DataSet | TextSet, path: Path, source: str = "") -> None:
     """Write the cache file, whole or not at all: to a neighbour, synced, then renamed over ``path``.
 
     Args:
@@ -137,15 +196,15 @@ def save(dataset: DataSet, path: Path, source: str = "") -> None:
         DataError: when the file cannot be written; nothing half-written stays behind.
     """
     metadata = {
-        "format": FORMAT,
-        "name": dataset.name,
-        "classes": str(dataset.classes),
-        "scaling": dataset.scaling,
+        "format": dataset.FORMAT,
+        **{fact: str(getattr(dataset, fact)) for fact in dataset.FACTS},
         "source": source,
         "digest": dataset.content_digest(),
     }
     # Copies, because safetensors refuses views of one tensor, such as a test set cut from the training set.
-    tensors = {name: getattr(dataset, name).cpu().clone(memory_format=torch.contiguous_format) for name in TENSORS}
+    tensors = {
+        name: getattr(dataset, name).cpu().clone(memory_format=torch.contiguous_format) for name in dataset.TENSORS
+    }
     content = to_bytes(tensors, metadata)
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
@@ -162,14 +221,15 @@ def save(dataset: DataSet, path: Path, source: str = "") -> None:
         raise DataError(f"cannot write the data set cache {path} ({size}): {error.strerror or error}") from error
 
 
-def load(path: Path) -> DataSet:
+def load(path: Path) -> DataSet | TextSet:
     """Read a cache file and verify its content digest. CPU tensors.
 
     Raises DataError for a file that is missing, truncated, altered or of another format.
     """
-    metadata, tensors = _read(path, TENSORS)
+    metadata, tensors = _read(path, whole=True)
+    kind = KINDS[metadata["format"]]
     try:
-        dataset = DataSet(metadata["name"], int(metadata["classes"]), scaling=metadata["scaling"], **tensors)
+        dataset = kind(**{fact: read(metadata[fact]) for fact, read in kind.FACTS.items()}, **tensors)
     except (DataError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     if dataset.content_digest() != metadata["digest"]:
@@ -182,7 +242,7 @@ def source_of(path: Path) -> str | None:
 
     Raises DataError for a file that is truncated or of another format.
     """
-    return _read(path, ())[0]["source"] if path.exists() else None
+    return _read(path, whole=False)[0]["source"] if path.exists() else None
 
 
 def digest_of(path: Path) -> str | None:
@@ -190,18 +250,20 @@ def digest_of(path: Path) -> str | None:
 
     Raises DataError for a file that is truncated or of another format.
     """
-    return _read(path, ())[0]["digest"] if path.exists() else None
+    return _read(path, whole=False)[0]["digest"] if path.exists() else None
 
 
-def _read(path: Path, wanted: tuple[str, ...]) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path, whole: bool) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Header of a cache file and, of a whole one, its tensors."""
     if not path.is_file():
         raise DataError(f"there is no data set cache {path}: prepare the data set first")
     try:
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata() or {}
-            if metadata.get("format") != FORMAT:
+            kind = KINDS.get(metadata.get("format"))
+            if kind is None:
                 raise _damaged(path, "it is of another format")
-            return metadata, {name: stream.get_tensor(name) for name in wanted}
+            return metadata, {name: stream.get_tensor(name) for name in (kind.TENSORS if whole else ())}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -63,6 +64,23 @@ ruled.layer_rules = (LayerRule("stem", "unmasked"),)
 
 def flat(input_shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(input_shape[1] * input_shape[2], classes))
+
+
+def settled():
+    return Net(5)
+
+
+class Attentive(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 2)
+
+    def forward(self, inputs):
+        return self.head(self.attention(inputs, inputs, inputs)[0])
+
+
+def attentive():
+    return Attentive()
 
 
 def not_a_model(input_shape, classes):
@@ -202,7 +220,7 @@ def test_layers_as_a_table(ask: Ask) -> None:
 
 def test_flops_as_json(ask: Ask) -> None:
     costs = ask("flops", "lenet300", "--sparsity", 0.9, "--json").json
-    assert list(costs) == ["macs", "rigl", "size_bytes"]
+    assert list(costs) == ["macs", "rigl", "size_bytes", "file_bytes", "layers"]
     dense, sparse = 532_400, 53_240
     for convention, outputs in (("macs", 0), ("rigl", 410)):
         f_dense, f_sparse = dense + outputs, sparse + outputs
@@ -214,6 +232,48 @@ def test_flops_as_json(ask: Ask) -> None:
             "train_x": pytest.approx((302 * f_sparse + f_dense) / (303 * f_dense), rel=1e-12),
         }
     assert costs["size_bytes"] == (32 * 26_620 + 266_200 + 32 * 410) // 8
+    # Values and biases, and the places: a byte for each active weight and for each row of 255.
+    places = sum(math.ceil(n / 255) + n // 10 for n in (235_200, 30_000, 1_000))
+    assert 0 < costs["file_bytes"] - (4 * (26_620 + 410) + places) < 2_000  # the header
+
+
+def test_flops_of_every_layer_as_json(ask: Ask) -> None:
+    rows = ask("flops", "lenet300", "--sparsity", 0.9, "--json").json["layers"]
+    assert [row["layer"] for row in rows] == ["fc1", "fc2", "fc3"]
+    assert rows[1] == {
+        "layer": "fc2",
+        "shape": [100, 300],
+        "weights": 30_000,
+        "nonzeros": 3_000,
+        "sparsity": 0.9,
+        "masked": True,
+        "macs": 30_000,
+        "macs_flops": 6_000,
+        "rigl_flops": 6_100,
+    }
+
+
+def test_options_of_the_model(ask: Ask) -> None:
+    half = ask("flops", "lenet300", "--option", "width=0.5", "--option", "hidden=[300, 100]", "--json").json
+    assert half["macs"]["dense_inference_flops"] == 2 * (784 * 150 + 150 * 50 + 50 * 10)
+    refused(ask("flops", "lenet300", "--option", "width"), "--option is 'width', it must be KEY=VALUE")
+    refused(ask("flops", "lenet300", "--option", "depth=3"), "does not take the option 'depth'; valid: width, hidden")
+
+
+def test_flops_at_equal_flops(ask: Ask) -> None:
+    costs = ask("flops", "lenet300", "--sparsity", 0.9, "--multiplier", "equal-flops", "--json").json
+    assert costs["rigl"]["train_x"] == pytest.approx(1, abs=1e-3)
+
+
+def test_widths_as_json_and_as_a_table(ask: Ask) -> None:
+    found = ask("width", "lenet300", "--sparsity", 0.9, "--json").json
+    assert [(row["measure"], row["sparse"]) for row in found[:2]] == [("parameters", False), ("parameters", True)]
+    assert found[0]["target"] == 26_620 + 410
+    own = ("width", "lenet300", "--sparsity", 0.9, "--measure", "size_bytes", "--target", 200_000)
+    assert [row["sparse"] for row in ask(*own, "--json").json] == [False, True]
+    assert "200,000" in ask(*own).out
+    refused(ask(*own[:-2]), "--measure and --target go together")
+    refused(ask(*own[:-1], 100), "no width gives at most 100.0 bytes: the narrowest network has")
 
 
 def test_flops_depend_on_method_and_length(ask: Ask) -> None:
@@ -359,6 +419,18 @@ def test_a_users_model_with_its_input(ask: Ask, mine: str) -> None:
     assert costs["rigl"]["dense_inference_flops"] == 2 * (108 * 36 + 40) + 4 * 36 + 10
 
 
+def test_a_users_model_that_knows_its_sizes(ask: Ask, mine: str) -> None:
+    costs = ask(
+        "flops", f"{mine}:settled", "--input", "3,6,6", "--distribution", "erk", "--sparsity", 0.5, "--json"
+    ).json
+    assert costs["macs"]["dense_inference_flops"] == 2 * (108 * 36 + 20)
+
+
+def test_a_users_model_with_an_operation_of_unknown_cost_is_refused(ask: Ask, mine: str) -> None:
+    reason = "the cost of module 'attention' (MultiheadAttention) is not known"
+    refused(ask("flops", f"{mine}:attentive", "--input", "5,8"), reason)
+
+
 def test_a_users_model_needs_its_input(ask: Ask, mine: str) -> None:
     refused(ask("layers", f"{mine}:tiny"), f"say the shape of one sample that '{mine}:tiny' takes", "--input 3,224,224")
 
@@ -394,7 +466,8 @@ ALL_METHODS = ", ".join(METHODS)
         ),
         (
             ("data", "dgits"),
-            "there is no data set 'dgits'; valid: digits, mnist, cifar10, cifar10-jpeg, or package.module:factory",
+            "there is no data set 'dgits'; valid: digits, mnist, cifar10, cifar10-jpeg, wikitext103, wikitext-mini, "
+            "or package.module:factory",
         ),
         (("retry", "quick"), "say what to clear: --failed, --diverged or both"),
         (

@@ -11,8 +11,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.data.batches import Batches, crop_flip, evaluation_batches
-from pipeline.data.tensors import DataSet, standardise
+from pipeline.data.batches import (
+    NOT_JUDGED,
+    Batches,
+    TextBatches,
+    crop_flip,
+    evaluation_batches,
+    evaluation_images,
+    evaluation_text,
+    training_batches,
+)
+from pipeline.data.tensors import DataSet, TextSet, standardise
+from pipeline.run import LearningRate, Protocol
+from pipeline.seeds import Seeds
 
 
 def numbered(samples: int, shape: tuple[int, int, int] = (1, 1, 2), scaling: str = "divide:255") -> DataSet:
@@ -195,7 +206,106 @@ def test_batches_leave_the_global_random_state_alone() -> None:
 @pytest.mark.parametrize("size", [1, 7, 40, 1000])
 def test_evaluation_covers_the_test_set_in_order(size: int) -> None:
     dataset = photographs()
-    inputs, labels = (torch.cat(parts) for parts in zip(*evaluation_batches(dataset, size), strict=True))
+    inputs, labels = (torch.cat(parts) for parts in zip(*evaluation_images(dataset, size), strict=True))
     assert torch.equal(labels, dataset.test_labels)
     assert torch.equal(inputs, dataset.prepare(dataset.test_inputs))
-    assert max(len(part) for part, _ in evaluation_batches(dataset, size)) == min(size, 40)
+    assert max(len(part) for part, _ in evaluation_images(dataset, size)) == min(size, 40)
+
+
+# -- text -----------------------------------------------------------------------------------------------------------------
+
+
+def counted(characters: int, judged: int = 2) -> TextSet:
+    """Character n of either text is n modulo 256."""
+    return TextSet("counted", torch.arange(characters).byte(), torch.arange(judged).byte())
+
+
+def test_a_text_is_read_in_streams_side_by_side() -> None:
+    """20 characters have 19 that follow one: 2 streams of 9, so 3 batches of 3 characters; the last one follows a stream."""
+    batches = TextBatches(counted(20), batch_size=2, sequence_length=3)
+    inputs, labels = zip(*(batches[index] for index in range(3)), strict=True)
+    assert [part.tolist() for part in inputs] == [
+        [[0, 1, 2], [9, 10, 11]],
+        [[3, 4, 5], [12, 13, 14]],
+        [[6, 7, 8], [15, 16, 17]],
+    ]
+    assert [part.tolist() for part in labels] == [
+        [[1, 2, 3], [10, 11, 12]],
+        [[4, 5, 6], [13, 14, 15]],
+        [[7, 8, 9], [16, 17, 18]],
+    ]
+    assert {part.dtype for part in (*inputs, *labels)} == {torch.int64}
+
+
+def test_a_text_is_read_again_from_its_start() -> None:
+    batches = TextBatches(counted(20), batch_size=2, sequence_length=3)
+    assert [batches.continues(index) for index in range(7)] == [False, True, True, False, True, True, False]
+    assert [batches.epoch(index) for index in (0, 3, 9)] == [0.0, 1.0, 3.0]
+    for index in range(3):
+        for part, again in zip(batches[index], batches[index + 6], strict=True):
+            assert torch.equal(part, again)
+
+
+@given(
+    characters=st.integers(2, 300), batch_size=st.integers(1, 9), length=st.integers(1, 30), index=st.integers(0, 99)
+)
+def test_streams_of_a_text_are_as_long_as_they_can_be(
+    characters: int, batch_size: int, length: int, index: int
+) -> None:
+    """Every stream goes on where it stopped, and what a pass leaves out is less than a batch from each and a character."""
+    dataset = counted(characters)
+    if (characters - 1) // batch_size < length:
+        with pytest.raises(
+            ValueError, match=rf"'counted' has {characters} characters, too few for {batch_size} streams"
+        ):
+            TextBatches(dataset, batch_size, length)
+        return
+    batches = TextBatches(dataset, batch_size, length)
+    inputs, labels = batches[index]
+    assert inputs.shape == labels.shape == (batch_size, length)
+    assert torch.equal(labels[:, :-1], inputs[:, 1:])
+    assert torch.equal((inputs[:, -1] + 1) % 256, labels[:, -1])
+    if batches.continues(index + 1):
+        assert torch.equal(batches[index + 1][0][:, 0], labels[:, -1])
+    used = round(1 / batches.epoch(1)) * length * batch_size
+    assert 0 <= characters - 1 - used < length * batch_size + batch_size
+
+
+def test_there_are_no_negative_batches_of_a_text() -> None:
+    with pytest.raises(IndexError, match="batch -1"):
+        TextBatches(counted(20), 2, 3)[-1]
+
+
+def test_the_protocol_decides_how_a_text_is_cut() -> None:
+    protocol, seeds = Protocol(1, 2, LearningRate(0.1), sequence_length=3), Seeds(0, 1, 2, 3, 4)
+    assert training_batches(counted(20), protocol, seeds)[0][0].tolist() == [[0, 1, 2], [9, 10, 11]]
+    flipped = Protocol(1, 2, LearningRate(0.1), augmentation="crop-flip")
+    with pytest.raises(ValueError, match="'counted' is a text: augmentation is 'crop-flip', it must be none"):
+        training_batches(counted(20), flipped, seeds)
+
+
+def test_a_text_is_judged_whole() -> None:
+    """12 characters follow one: 5 streams of 3, of which the fourth is the last to have any."""
+    segments = list(evaluation_text(counted(2, judged=13), streams=5, length=2))
+    assert [inputs.shape for inputs, _ in segments] == [(5, 2), (5, 1)]
+    labels = torch.cat([labels for _, labels in segments], dim=1)
+    assert labels.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12], [NOT_JUDGED] * 3]
+    assert torch.cat([inputs for inputs, _ in segments], dim=1)[:4].flatten().tolist() == list(range(12))
+
+
+@given(judged=st.integers(2, 200), streams=st.integers(1, 40), length=st.integers(1, 20))
+def test_every_character_but_the_first_is_predicted_once(judged: int, streams: int, length: int) -> None:
+    segments = list(evaluation_text(counted(2, judged), streams, length))
+    labels = torch.cat([labels for _, labels in segments], dim=1)
+    inputs = torch.cat([inputs for inputs, _ in segments], dim=1)
+    inside = labels != NOT_JUDGED
+    assert labels[inside].tolist() == list(range(1, judged))
+    assert inputs[inside].tolist() == list(range(judged - 1))
+    assert max(inputs.shape[1] for inputs, _ in segments) <= length
+
+
+def test_either_kind_is_judged_by_one_name() -> None:
+    images, characters = photographs(), counted(2, judged=100)
+    for dataset, batches in ((images, evaluation_images(images)), (characters, evaluation_text(characters))):
+        for ours, theirs in zip(evaluation_batches(dataset), batches, strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -21,11 +21,12 @@ import torch
 from PIL import Image
 
 from pipeline.data import sources, tensors
-from pipeline.data.sources import Published
-from pipeline.data.tensors import DataError
+from pipeline.data.sources import Published, PublishedText
+from pipeline.data.tensors import DataError, TextSet
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOYS = Published("nobody/toys", "picture", "kind", (3, 4, 5), (7, 3), 2, "standardise-per-image")
+RHYMES = PublishedText("nobody/verse", "rhymes-raw", "line", (5, 2))
 
 
 def pictures(count: int, seed: int) -> np.ndarray:
@@ -222,7 +223,7 @@ def lose_the_test_set(folder: Path) -> None:
         (other_columns, "train-1-of-2.parquet has no column 'picture'; it has image, label"),
         (no_label, "train-1-of-2.parquet cannot be read"),
         (label_out_of_range, r"data set 'toys': train_labels are in 0\.\.2, they must be in 0\.\.1"),
-        (lose_a_file, r"toys: .*toys holds 4 train samples, not 7: train-0-of-2.parquet"),
+        (lose_a_file, r"toys: .*toys holds 4 train rows, not 7: train-0-of-2.parquet"),
         (lose_the_test_set, r"toys: there is no \*test\*.parquet in .*toys"),
     ],
 )
@@ -243,7 +244,8 @@ def test_a_cache_folder_that_cannot_be_made(toys: Path, tmp_path: Path) -> None:
 
 def test_unknown_names_list_the_valid_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"no data set 'mnsit'; valid: digits, mnist, cifar10, cifar10-jpeg, or package"
+        ValueError,
+        match=r"no data set 'mnsit'; valid: digits, mnist, cifar10, cifar10-jpeg, wikitext103, wikitext-mini, or package",
     ):
         sources.prepare("mnsit", tmp_path)
 
@@ -369,7 +371,7 @@ def test_the_hubs_files_are_fetched_once_and_read_like_a_mirrors(toys: Path, tmp
 
 OWN_DATA = """
 import torch
-from pipeline.data.tensors import DataSet
+from pipeline.data.tensors import DataSet, TextSet
 
 level = 7
 
@@ -383,6 +385,9 @@ def dictionary():
 
 def data_set():
     return DataSet(name="mine", **fields())
+
+def verse():
+    return TextSet("verse", torch.arange(9).byte(), torch.arange(3).byte())
 
 def float_images():
     return fields(train_inputs=torch.zeros(4, 1, 2, 2))
@@ -422,12 +427,17 @@ def test_the_users_own_data(own_data: str, tmp_path: Path, counted_saves: list[P
     assert len(counted_saves) == 3
 
 
+def test_the_users_own_text(own_data: str, tmp_path: Path) -> None:
+    dataset = tensors.load(sources.prepare(f"{own_data}:verse", tmp_path))
+    assert (dataset.name, dataset.train_text.tolist(), dataset.test_text.tolist()) == ("verse", [*range(9)], [0, 1, 2])
+
+
 @pytest.mark.parametrize(
     ("factory", "error", "message"),
     [
         ("float_images", DataError, "own_data_of_a_user:float_images': train_inputs has dtype torch.float32"),
         ("misspelt", DataError, "unknown 'labels', missing 'train_labels'; the fields are name, classes, train_inputs"),
-        ("nothing", DataError, "the factory returned NoneType, not a DataSet or a dictionary"),
+        ("nothing", DataError, "the factory returned NoneType, not a DataSet, a dictionary or a TextSet"),
         ("absent", ValueError, "module 'own_data_of_a_user' has no 'absent'; its callables: .*dictionary"),
     ],
 )
@@ -460,3 +470,93 @@ def test_mnist_is_the_original(data_root: Path, tmp_path: Path) -> None:
         "27ae3e4e09519cfbb04c329615203637",
     ]
     assert (dataset.classes, dataset.scaling, dataset.input_shape) == (10, "divide:255", (1, 28, 28))
+    # In the committed records.
+    assert dataset.content_digest() == "b2fd61be6865ae5676d5bcf057fc34e0a3fab068f551bca7b829d95c29ad13ee"
+
+
+# -- text -----------------------------------------------------------------------------------------------------------------
+
+LINES = [" = Rose = \n", "", "«Röschen rot»\n", " \n", "no newline"]
+
+
+def write_lines(file: Path, lines: list[object], column: str = "line") -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({column: lines}), file)
+
+
+@pytest.fixture
+def rhymes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root that mirrors a published text of seven lines, train in two files."""
+    monkeypatch.setitem(sources.PUBLISHED, "rhymes", RHYMES)
+    folder = tmp_path / "root" / "rhymes"
+    for name, lines in (("train-0", LINES[:2]), ("train-1", LINES[2:]), ("validation-0", ["so ", "late"])):
+        write_lines(folder / f"{name}.parquet", lines)
+    write_lines(folder / "test-0.parquet", ["is not read"])
+    return tmp_path / "root"
+
+
+def test_a_text_is_its_lines_as_they_are(rhymes: Path, tmp_path: Path) -> None:
+    dataset = tensors.load(sources.prepare("rhymes", tmp_path / "cache", rhymes))
+    assert isinstance(dataset, TextSet)
+    assert bytes(dataset.train_text.numpy()) == "".join(LINES).encode()
+    assert bytes(dataset.test_text.numpy()) == b"so late"
+    assert sources.known_shape("rhymes") == (dataset.input_shape, dataset.classes) == ((512,), 256)
+
+
+def test_a_whole_repository_is_a_mirror_of_each_text_in_it(rhymes: Path, tmp_path: Path) -> None:
+    """As `hf download` leaves it: a folder for each configuration, all with the same file names."""
+    folder = rhymes / "rhymes"
+    own = folder / "rhymes-raw"
+    own.mkdir()
+    for file in list(folder.glob("*.parquet")):
+        file.rename(own / file.name)
+    write_lines(folder / "rhymes-tokenised" / "train-0.parquet", ["another text"])
+    dataset = tensors.load(sources.prepare("rhymes", tmp_path / "cache", rhymes))
+    assert bytes(dataset.train_text.numpy()) == "".join(LINES).encode()
+
+
+@pytest.mark.parametrize(
+    ("lines", "column", "message"),
+    [
+        (LINES[2:], "text", "train-1.parquet has no column 'line'; it has text"),
+        (["a", None, "c"], "line", "train-1.parquet cannot be read .* of text: row 1 is NoneType, not text"),
+        ([1, 2, 3], "line", "train-1.parquet cannot be read .* of text: row 0 is int, not text"),
+        ([], "line", "train-1.parquet cannot be read .* of text: "),
+        (LINES[2:4], "line", "rhymes: .*rhymes holds 4 train rows, not 5: train-0.parquet, train-1.parquet"),
+    ],
+)
+def test_damaged_texts_are_named(lines: list[object], column: str, message: str, rhymes: Path, tmp_path: Path) -> None:
+    write_lines(rhymes / "rhymes" / "train-1.parquet", lines, column)
+    with pytest.raises(DataError, match=message) as refusal:
+        sources.prepare("rhymes", tmp_path / "cache", rhymes)
+    assert len(str(refusal.value).splitlines()) <= 2
+
+
+def test_a_text_without_a_mirror_says_what_to_fetch(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"wikitext-mini is read .*: put its \*train\*.parquet and \*validation\*.parquet"
+    ):
+        sources.prepare("wikitext-mini", tmp_path)
+    program = f"""
+from pathlib import Path
+from pipeline.data import sources
+try:
+    sources.prepare("wikitext103", Path({str(tmp_path / "cache")!r}))
+except sources.DataError as error:
+    print(error)
+"""
+    done = prepare_elsewhere(program, {"HF_ENDPOINT": "http://127.0.0.1:9", "HOME": str(tmp_path / "home")})
+    assert done.stdout.splitlines()[1] == (
+        "hf download Salesforce/wikitext --repo-type dataset --include 'wikitext-103-raw-v1/*' "
+        "--local-dir <data_root>/wikitext103 and set RIGL_BENCH_DATA_ROOT=<data_root>"
+    )
+
+
+def test_wikitext_mini_is_what_its_files_hold(data_root: Path, tmp_path: Path) -> None:
+    """Against pyarrow; the train text is WikiText's validation split, the number of whose lines it has."""
+    dataset = tensors.load(sources.prepare("wikitext-mini", tmp_path, data_root))
+    for split, found in (("train", dataset.train_text), ("validation", dataset.test_text)):
+        (file,) = (data_root / "wikitext-mini").glob(f"{split}-*.parquet")
+        assert bytes(found.numpy()) == "".join(pq.read_table(file)["text"].to_pylist()).encode()
+    assert (len(dataset.train_text), len(dataset.test_text)) == (1_121_681, 629_739)
+    assert bytes(dataset.train_text[:24].numpy()) == b" \n = Homarus gammarus = \n"[:24]

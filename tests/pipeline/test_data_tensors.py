@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import resource
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipeline.data import tensors
-from pipeline.data.tensors import DataError, DataSet
+from pipeline.data.tensors import DataError, DataSet, TextSet
 
 
 def small(scaling: str = "divide:255", train: int = 6, test: int = 4) -> DataSet:
@@ -121,7 +122,7 @@ def test_the_cache_returns_what_was_saved(tmp_path: Path) -> None:
     tensors.save(dataset, path, source="somewhere")
     loaded = tensors.load(path)
     assert (loaded.name, loaded.classes, loaded.scaling) == ("small", 4, "standardise-per-image")
-    for name in tensors.TENSORS:
+    for name in DataSet.TENSORS:
         assert torch.equal(getattr(loaded, name), getattr(dataset, name))
     assert tensors.source_of(path) == "somewhere"
     assert [file.name for file in path.parent.iterdir()] == ["small.safetensors"]
@@ -133,10 +134,60 @@ def test_the_digest_sees_every_part() -> None:
         {"name": "other"},
         {"classes": 5},
         {"scaling": "divide:16"},
-        *({name: torch.flip(getattr(dataset, name), (0,))} for name in tensors.TENSORS),
+        *({name: torch.flip(getattr(dataset, name), (0,))} for name in DataSet.TENSORS),
     ]
     digests = {dataset.content_digest(), *(replace(dataset, **change).content_digest() for change in changes)}
     assert len(digests) == 8
+
+
+def test_the_digest_of_images_is_what_it_always_was() -> None:
+    """As computed by the code of the committed records, which hold such digests."""
+    assert small().content_digest() == "45e9693989e9b0427b6a7db33cec21fa29748e98f061da2bcd663d6f7a1f5480"
+
+
+def text(train: bytes = b"a rose is a rose", test: bytes = b"a nose") -> TextSet:
+    return TextSet("words", torch.tensor(list(train)).byte(), torch.tensor(list(test)).byte())
+
+
+def test_a_text_knows_its_shape_and_device() -> None:
+    assert (text().input_shape, text().classes, text().device) == ((512,), 256, torch.device("cpu"))
+
+
+def test_the_digest_of_a_text_by_hand() -> None:
+    """Format and name, then each tensor's name, type and shape before its bytes."""
+    content = b'["rigl-bench text 1", "words"]'
+    content += b'["train_text", "torch.uint8", [16]]a rose is a rose["test_text", "torch.uint8", [6]]a nose'
+    assert text().content_digest() == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train_text": "a rose"}, "train_text is str, it must be a torch.Tensor"),
+        ({"train_text": torch.zeros(5)}, "train_text has dtype torch.float32, it must be torch.uint8"),
+        ({"test_text": torch.zeros(5, 1).byte()}, r"test_text has shape \[5, 1\], it must be \[characters\]"),
+        ({"test_text": torch.zeros(1).byte()}, r"test_text has shape \[1\]: there is nothing to predict"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_named(change: dict[str, object], message: str) -> None:
+    with pytest.raises(DataError, match=f"data set 'words': {message}"):
+        replace(text(), **change)
+
+
+def test_the_cache_returns_the_text_that_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "words.safetensors"
+    tensors.save(text(), path, source="somewhere")
+    loaded = tensors.load(path)
+    assert isinstance(loaded, TextSet)
+    assert bytes(loaded.train_text.numpy()) == b"a rose is a rose"
+    assert bytes(loaded.test_text.numpy()) == b"a nose"
+    assert (loaded.name, tensors.source_of(path)) == ("words", "somewhere")
+    assert tensors.digest_of(path) == loaded.content_digest()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"words.safetensors cannot be used: its content does not match its digest"):
+        tensors.load(path)
 
 
 @given(position=st.integers(0, 10**6), bit=st.integers(0, 7))

@@ -386,6 +386,54 @@ def test_a_parent_given_whole_is_checked_too(desk: Desk) -> None:
     assert f"unknown method 'nope'; there are {METHODS}" in message
 
 
+EQUAL_FLOPS = """\
+base:
+  dataset: digits
+  model: lenet300
+  sparsity: 0.9
+  protocol: {steps: 1000, batch_size: 8, learning_rate: {peak: 0.1}}
+grid:
+  - {method: [dense, static, rigl], multiplier: [1, equal-flops]}
+"""
+
+
+def test_a_multiplier_of_equal_flops_is_solved_for(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(EQUAL_FLOPS)
+    # LeNet-300-100 on 64 inputs: 50,200 weights, of which 5,020 are left, and 410 outputs.
+    dense, sparse = 2 * 50_200 + 410, 2 * 5_020 + 410
+    assert {(run.method, run.multiplier) for run in load_study(path).runs} == {
+        ("dense", 1.0),
+        ("static", 1.0),
+        ("static", round(dense / sparse, 3)),
+        ("rigl", 1.0),
+        ("rigl", round(303 * dense / (302 * sparse + dense), 3)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("[dense, static, rigl]", "dsr, distribution: erk"), "the cost of 'dsr' is known only when it has run"),
+        (
+            ("digits", "a.b:c"),
+            "the shape of 'a.b:c', and so the cost, is known only once it is prepared; give a number",
+        ),
+        (("equal-flops]", "equal]"), "is 'equal'"),
+    ],
+    ids=["no closed form", "unknown shape", "mistyped"],
+)
+def test_a_multiplier_that_cannot_be_solved_for_is_an_error_at_its_line(
+    tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(EQUAL_FLOPS.replace(*change))
+    with pytest.raises(StudyError) as caught:
+        load_study(path)
+    assert str(caught.value).startswith(f"{path}:7: multiplier: ")
+    assert reason in str(caught.value)
+
+
 # -- defects: file:line, the key, the valid choices ------------------------------------------------------------------------
 
 # BASE has seven lines, a test's own text starts on line 8.
@@ -397,12 +445,12 @@ EXACT = {
     "model": (
         "grid:\n- method: rigl\n  model: lenet301",
         "FILE:10: model: there is no model 'lenet301'; valid: lenet300, wrnDEPTH_WIDTH (such as wrn22_2), "
-        "or package.module:factory",
+        "lenet5, resnet50_cifar, vgg16, vgg19, resnet50, mobilenet_v1, mobilenet_v2, charlm_gru, or package.module:factory",
     ),
     "data set": (
         "grid:\n- method: rigl\n  dataset: dgits",
         "FILE:10: dataset: unknown data set 'dgits'; there are digits, mnist, cifar10, cifar10-jpeg, "
-        "or package.module:factory",
+        "wikitext103, wikitext-mini, or package.module:factory",
     ),
     "distribution": (
         "grid:\n- method: rigl\n  distribution: er",
