@@ -35,6 +35,7 @@ MEANS = {
     "test_loss_nats": "test_loss_nats",
     "train_loss_nats": "train_loss_nats",
     "size_bytes": "size_bytes",
+    "file_bytes": "file_bytes",
     "train_seconds": "train_seconds",
     "peak_memory_bytes": "peak_memory_bytes",
 }

@@ -23,7 +23,7 @@ FIELDS = [
     *("cell", "method", "series", "family", "dense_parts", "model", "dataset", "layout", "distribution", "variant"),
     *("sparsity", "sparsity_is_outcome", "achieved_sparsity", "missing_weights", "free_layers", "explored"),
     *("multiplier", "mean", "low", "high", "n", *text.PROBLEMS, "reason"),
-    *("inference_x", "train_x", "train_total_x", "peak_parameter_bytes", "size_bytes", "train_seconds"),
+    *("inference_x", "train_x", "train_total_x", "peak_parameter_bytes", "size_bytes", "file_bytes", "train_seconds"),
     *("peak_memory_bytes", "hardware", "citation", "link", "commit", "finished", "comparability_version"),
 ]
 """Columns of the CSV and of the JSON rows; mean, low and high are of the accuracy, a fraction."""
@@ -44,6 +44,7 @@ COLUMNS = {
     "peak": "Peak parameters",
     "inference": "Inference FLOPs",
     "size": "Size",
+    "file": "File",
     "explored": "Explored",
     "dataset": "Data set",
     "model": "Model",
@@ -54,7 +55,7 @@ COLUMNS = {
     "length": "Length",
     "citation": "Citation",
 }
-NUMBERS = {"accuracy", "sparsity", "n", "train", "peak", "inference", "size", "explored", "seconds", "length"}
+NUMBERS = {"accuracy", "sparsity", "n", "train", "peak", "inference", "size", "file", "explored", "seconds", "length"}
 """Columns that are aligned as numbers."""
 WORDS = {"dense", "problems"}
 """Columns whose texts may take several lines."""
@@ -171,6 +172,7 @@ def _entries(row: Mapping[str, Any]) -> dict[str, Entry]:
         "peak": Entry(text.kilobytes(peak), peak),
         "inference": Entry(text.times(row["inference_x"]), row["inference_x"]),
         "size": Entry(text.kilobytes(size), size),
+        "file": Entry(text.kilobytes(row["file_bytes"]), row["file_bytes"]),
         "explored": Entry(text.percent(row["explored"]), row["explored"]),
         "seconds": Entry(text.NONE if isnan(seconds) else f"{seconds:,.1f} s", seconds),
         "distribution": Entry(text.distribution(row["distribution"])),

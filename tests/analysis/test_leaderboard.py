@@ -65,8 +65,8 @@ def test_every_cell_is_a_row_under_its_headings(table: Table, tmp_path: Path) ->
     shown = dict(zip(page.COLUMNS, rigl, strict=True))
     del shown["size"], shown["seconds"]
     assert " | ".join(shown.values()) == (
-        "RigL | 97.2 ± 0.5 | 80.0 % | gradient, at topology updates | sparse-to-sparse | 0.210× | – | 0.200× | – | mnist | "
-        "lenet300 | 3 |  | uniform | 1× | evci2020rigl"
+        "RigL | 97.2 ± 0.5 | 80.0 % | gradient, at topology updates | sparse-to-sparse | 0.210× | – | 0.200× | – | – | "
+        "mnist | lenet300 | 3 |  | uniform | 1× | evci2020rigl"
     )
     problems = list(page.COLUMNS).index("problems")
     assert {row[problems] for row in rows if row[0] == "SNIP"} == {"1 diverged, 1 skipped"}
@@ -90,14 +90,19 @@ def test_what_is_dense_is_told_of_every_method(tmp_path: Path, factory: SimpleNa
     }
 
 
-def test_memory_and_exploration_are_means_over_seeds(tmp_path: Path, factory: SimpleNamespace) -> None:
+def test_memory_file_and_exploration_are_means_over_seeds(tmp_path: Path, factory: SimpleNamespace) -> None:
     explored = {0: 0.25, 1: 0.35}
     records = [
-        factory.record(factory.run("rigl", 0.9, seed), explored=share, peak_parameter_bytes=1_171_280)
+        factory.record(
+            factory.run("rigl", 0.9, seed),
+            explored=share,
+            peak_parameter_bytes=1_171_280,
+            file_bytes=28_000 + 3000 * seed,
+        )
         for seed, share in explored.items()
     ]
     row = shown_of(tmp_path, factory, *records)["RigL"]
-    assert (row["explored"], row["peak"]) == ("30.0 %", "1,171 kB")
+    assert (row["explored"], row["peak"], row["file"]) == ("30.0 %", "1,171 kB", "30 kB")
 
 
 def test_an_outcome_has_a_row_at_what_it_reached(tmp_path: Path, factory: SimpleNamespace) -> None:

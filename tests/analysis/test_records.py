@@ -80,13 +80,14 @@ def test_what_was_explored_and_held_is_carried(tmp_path: Path, factory: SimpleNa
     """Records from before these were stated have none."""
     factory.keep(
         tmp_path,
-        factory.record(factory.run("rigl", 0.9, 0), explored=0.25, peak_parameter_bytes=1_171_280),
+        factory.record(factory.run("rigl", 0.9, 0), explored=0.25, peak_parameter_bytes=1_171_280, file_bytes=28_122),
         factory.record(factory.run("rigl", 0.9, 1)),
     )
     frame = load([tmp_path], factory.methods).current
     assert frame["explored"].tolist()[0] == 0.25
     assert frame["peak_parameter_bytes"].tolist()[0] == 1_171_280
-    assert frame.loc[1, ["explored", "peak_parameter_bytes"]].isna().all()
+    assert frame["file_bytes"].tolist()[0] == 28_122
+    assert frame.loc[1, ["explored", "peak_parameter_bytes", "file_bytes"]].isna().all()
 
 
 def test_a_sparsity_that_nobody_asked_for_is_an_outcome(tmp_path: Path, factory: SimpleNamespace) -> None:
