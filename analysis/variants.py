@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from pipeline.run import Run
@@ -16,6 +16,9 @@ from pipeline.run import Run
 AXES = {"model", "dataset", "method", "distribution", "layout", "sparsity", "multiplier", "seed"}
 """Fields that panels, rows and columns show already."""
 TAKEN = {"both": "weights and mask"}
+
+NO_IDENTITY = {field.name for field in fields(Run) if field.metadata.get("identity") is False}
+"""Fields that do not make another run of it."""
 
 
 def variants(runs: Sequence[Run]) -> list[str]:
@@ -59,7 +62,9 @@ def start_of(run: Run) -> str:
 
 def _own_fields(run: Run) -> dict[str, Any]:
     """Every field outside the axes, nested ones by their dotted path."""
-    return _flat({name: value for name, value in asdict(run).items() if name not in AXES | {"start_from"}})
+    return _flat(
+        {name: value for name, value in asdict(run).items() if name not in AXES | NO_IDENTITY | {"start_from"}}
+    )
 
 
 def _parents_fields(run: Run) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def _parents_fields(run: Run) -> dict[str, Any]:
     return {
         f"its {name}": "own" if name in own and own[name] == value else value
         for name, value in parent.items()
-        if name != "method"
+        if name not in NO_IDENTITY | {"method"}
     }
 
 

@@ -74,23 +74,27 @@ def not_trained(spec: Spec, status: str, device: torch.device, data_digest: str 
 
 def write_files(training: Training, folder: Path) -> None:
     """Final weights, masks and the learning curve, each by rename."""
-    masks = {name: mask.cpu().contiguous() for name, mask in training.sparse.masks.items()}
     columns = {
         name: [point[name] for point in training.curve] for name in (training.curve[0] if training.curve else ())
     }
     curve = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), curve)
-    for name, content in ((WEIGHTS, _weights(training)), (MASKS, to_bytes(masks)), (CURVE, curve.getvalue())):
+    for name, content in ((WEIGHTS, _weights(training)), (MASKS, _masks(training)), (CURVE, curve.getvalue())):
         write_bytes(folder / name, content)
 
 
 def write_snapshot(training: Training, folder: Path) -> None:
-    """The weights of the step that was just made, for runs that rewind to it."""
-    write_bytes(folder / snapshot_name(training.sparse.steps), _weights(training))
+    """Weights and masks of the step that was just made, for runs that rewind to it and for studies of the path."""
+    for name, content in ((WEIGHTS, _weights(training)), (MASKS, _masks(training))):
+        write_bytes(folder / snapshot_name(training.sparse.steps, name), content)
 
 
 def _weights(training: Training) -> bytes:
     return to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()})
+
+
+def _masks(training: Training) -> bytes:
+    return to_bytes({name: mask.cpu().contiguous() for name, mask in training.sparse.masks.items()})
 
 
 def _ledger(training: Training, convention: str) -> Ledger:

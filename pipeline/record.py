@@ -157,9 +157,9 @@ class Record:
     comparability_version: int = COMPARABILITY_VERSION
 
 
-def snapshot_name(step: int) -> str:
-    """File of the weights after ``step`` gradient steps."""
-    return f"weights-step{step}.safetensors"
+def snapshot_name(step: int, file: str = WEIGHTS) -> str:
+    """File of the weights, or of the masks, after ``step`` gradient steps."""
+    return file.replace(".", f"-step{step}.")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -55,7 +55,7 @@ def study_schema() -> Schema:
     }
     properties["grid"]["anyOf"][0]["items"] = properties["add"]["items"] = {"$ref": "#/$defs/Row"}
     properties["only"]["propertyNames"] = {"enum": [field.name for field in dataclasses.fields(Run)]}
-    return {**schema, "$defs": {**definitions, "Row": row}}
+    return {**schema, "$defs": {**schema["$defs"], **definitions, "Row": row}}
 
 
 def record_schema() -> Schema:

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pipeline import models
 from pipeline.data import sources
 from pipeline.factories import is_dotted
+from pipeline.landscape import Landscape, LandscapeJob
+from pipeline.landscape import jobs as landscape_jobs
 from pipeline.plan import equal_flops_multiplier
 from pipeline.run import FieldError, LearningRate, Optimizer, Protocol, Run, StartFrom, Topology
 from pipeline.yaml_source import StudyError, read
@@ -54,6 +56,8 @@ class StudyFile(BaseModel):
     """Repetitions of every cell: seeds 0 to n - 1. Default 1."""
     runs_per_job: Annotated[int, Field(ge=1)] | None = None
     """Runs that share a process, which pays for itself where a run takes seconds. Default 1."""
+    landscape: Landscape | None = None
+    """What is measured of the loss surface at the final weights; nothing when absent. Replaces an extended study's."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,16 @@ class Study:
     description: str
     runs: tuple[Run, ...]
     runs_per_job: int
+    landscape: Landscape | None = None
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """Data sets that the runs need."""
         return tuple(dict.fromkeys(run.dataset for run in self.runs))
+
+    def landscape_jobs(self) -> list[LandscapeJob]:
+        """What is measured of the loss surface, each measurement after the runs it names."""
+        return landscape_jobs(self.landscape, self.runs) if self.landscape else []
 
     def jobs(self) -> list[Job]:
         """Runs grouped by method and by depth of ``start_from``, so that parents are always in an earlier job."""
@@ -115,7 +124,12 @@ def load_study(name: str | Path) -> Study:
     if not runs:
         raise StudyError(f"{path}: asks for no run: `grid` is empty, or `only` keeps nothing")
     title, description = merged.title or path.stem, merged.description or ""
-    return Study(path.stem, title, description, tuple(runs.values()), merged.runs_per_job or 1)
+    study = Study(path.stem, title, description, tuple(runs.values()), merged.runs_per_job or 1, merged.landscape)
+    try:
+        study.landscape_jobs()
+    except ValueError as error:
+        raise StudyError(f"{merged.landscape_where}: {error}") from error
+    return study
 
 
 def parse_run(fields: Mapping[str, Any]) -> Run:
@@ -143,6 +157,8 @@ class _Merged:
     only: _Row
     seeds: int | None
     runs_per_job: int | None
+    landscape: Landscape | None
+    landscape_where: str
 
     @classmethod
     def of(cls, path: Path, below: tuple[Path, ...]) -> _Merged:
@@ -159,7 +175,7 @@ class _Merged:
             return _Row(flat, {name: _where(path, lines, (*key, *name.split("."))) for name in flat})
 
         if file.extends is None:
-            parent = cls(None, None, _Row({}, {}), [], _Row({}, {}), None, None)
+            parent = cls(None, None, _Row({}, {}), [], _Row({}, {}), None, None, None, str(path))
         else:
             parent = cls.of(_find(file.extends, relative_to=path.parent, named_in=path), (*below, path))
         base = row(file.base, "base")
@@ -173,6 +189,8 @@ class _Merged:
             only=_Row({**parent.only.fields, **only.fields}, {**parent.only.where, **only.where}),
             seeds=file.seeds or parent.seeds,
             runs_per_job=file.runs_per_job or parent.runs_per_job,
+            landscape=file.landscape or parent.landscape,
+            landscape_where=_where(path, lines, ("landscape",)) if file.landscape else parent.landscape_where,
         )
 
 

@@ -33,8 +33,10 @@ from pipeline.plan import Spec, read_plan, resolve
 from pipeline.provenance import source_digest
 from pipeline.record import (
     COMPARABILITY_VERSION,
+    MASKS,
     RECORD,
     SCHEMA_VERSION,
+    WEIGHTS,
     Record,
     snapshot_name,
     write_bytes,
@@ -160,7 +162,8 @@ def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / KEPT} is corrupt ({error}); delete it and run again") from error
-    whole = all((folder / snapshot_name(run.scaled(step))).exists() for step in run.snapshots)
+    kept = [snapshot_name(run.scaled(step), name) for step in run.snapshots for name in (WEIGHTS, MASKS)]
+    whole = all((folder / name).exists() for name in kept)
     return record if current and (whole or record["status"] != "done") else None
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.factories import import_factory, is_dotted
-from pipeline.models import charlm, lenet, lenet5, mobilenet_v1, mobilenet_v2, resnet, vgg, wrn
+from pipeline.models import charlm, convnet, lenet, lenet5, mobilenet_v1, mobilenet_v2, resnet, vgg, wrn
 from pipeline.models.family import CountingRule, LayerRule, Sparsities, resolve_rules
 
 __all__ = ["CountingRule", "LayerRule", "build", "counting_rules", "layer_rules", "names"]
@@ -29,6 +29,7 @@ FAMILIES = (
     resnet.FAMILY,
     mobilenet_v1.FAMILY,
     mobilenet_v2.FAMILY,
+    convnet.FAMILY,
     charlm.FAMILY,
 )
 

@@ -445,7 +445,7 @@ EXACT = {
     "model": (
         "grid:\n- method: rigl\n  model: lenet301",
         "FILE:10: model: there is no model 'lenet301'; valid: lenet300, wrnDEPTH_WIDTH (such as wrn22_2), "
-        "lenet5, resnet50_cifar, vgg16, vgg19, resnet50, mobilenet_v1, mobilenet_v2, charlm_gru, or package.module:factory",
+        "lenet5, resnet50_cifar, vgg16, vgg19, resnet50, mobilenet_v1, mobilenet_v2, convnet, charlm_gru, or package.module:factory",
     ),
     "data set": (
         "grid:\n- method: rigl\n  dataset: dgits",
@@ -458,7 +458,8 @@ EXACT = {
     ),
     "key of the file": (
         "grid: []\nseed: 3",
-        "FILE:9: seed: unknown key; there are extends, title, description, base, grid, add, only, seeds, runs_per_job",
+        "FILE:9: seed: unknown key; there are extends, title, description, base, grid, add, only, seeds, runs_per_job, "
+        "landscape",
     ),
     "key of a run": (
         "grid:\n- method: rigl\n  sparsitty: 0.9",
