@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -74,7 +75,10 @@ def flops(
     end: Annotated[int | None, typer.Option(help="Last step of topology updates; default 3/4 of the steps.")] = None,
     update_every: Annotated[int, typer.Option(min=1, help="Steps between topology updates.")] = 100,
     compare: Annotated[
-        Reference | None, typer.Option(help="Set what was published of the model beside what is computed.")
+        Reference | None,
+        typer.Option(
+            help="Set what was published of the model, at this sparsity and distribution, beside what is computed."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -82,11 +86,14 @@ def flops(
     protocol = {"steps": steps, "topology": {"begin": begin, "end": end, "update_every": update_every}}
     asked = {"sparsity": sparsity, "distribution": distribution, "layout": layout, "method": method}
     spec = _spec_of(model, input, classes, option, multiplier=multiplier, protocol=protocol, **asked)
+    published = _published(spec) if compare else None
     if as_json:
-        print_json(spec_as_json(spec))
+        print_json(spec_as_json(spec) | ({} if published is None else {"published": published}))
     else:
         out.print(present.flops_table(spec))
         out.print(present.costs_table(spec))
+        if published is not None:
+            out.print(present.published_table(spec, published))
 
 
 def width(
@@ -112,6 +119,17 @@ def width(
         print_json([dataclasses.asdict(solution) for solution in found])
     else:
         out.print(present.widths_table(spec, found))
+
+
+def _published(spec: Spec) -> list[dict[str, Any]]:
+    """Cells of the published record about the model; of a sparse one, those at its sparsity and distribution."""
+    # Imported here: only this command looks at what was published.
+    from analysis.audit import page, verdicts
+
+    run = spec.run
+    asked = {"sparsity": run.sparsity, "distribution": run.distribution} if run.sparsity > 0 else {}
+    cells = page.frame(verdicts.compare(run.model, **asked))
+    return json.loads(cells.to_json(orient="records"))
 
 
 def spec_as_json(spec: Spec) -> dict[str, Any]:

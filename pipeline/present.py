@@ -150,6 +150,17 @@ def costs_table(spec: Spec) -> Table:
     return table
 
 
+def published_table(spec: Spec, cells: Sequence[Mapping[str, Any]]) -> Table:
+    """One row a published cell: reported, recomputed as stated and as it seems to have been done, and the verdict."""
+    keys = ("source", "line", "method", "sparsity", "distribution", "multiplier", "metric", "published")
+    table = _table(f"{spec.run.model}, published beside recomputed", *keys, "recomputed", "verdict")
+    for cell in cells:
+        numbers = [cell[key] for key in ("recomputed", "recomputed_otherwise") if cell[key] is not None]
+        shown = " or ".join(f"{number:.5g}" for number in numbers) or "-"
+        table.add_row(*(str(cell[key]) for key in keys), shown, cell["verdict"])
+    return table
+
+
 def widths_table(spec: Spec, found: Sequence[Solution]) -> Table:
     """One row a target: the widest network that meets it."""
     run = spec.run

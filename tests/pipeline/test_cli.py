@@ -260,6 +260,19 @@ def test_options_of_the_model(ask: Ask) -> None:
     refused(ask("flops", "lenet300", "--option", "depth=3"), "does not take the option 'depth'; valid: width, hidden")
 
 
+def test_flops_beside_what_was_published(ask: Ask) -> None:
+    asked = ("flops", "resnet50", "--sparsity", 0.8, "--distribution", "erk", "--compare", "published")
+    cells = ask(*asked, "--json").json["published"]
+    five_times = [
+        c for c in cells if c["method"] == "RigL" and c["multiplier"] == "5" and c["metric"] == "train_flops_x"
+    ]
+    assert {(c["published"], c["verdict"]) for c in five_times} == {("2.09", "agrees")}
+    assert all(c["sparsity"] == "0.8" for c in cells)
+    table = ask(*asked).out
+    assert "published beside recomputed" in table and "2.0861" in table
+    refused(ask("flops", "lenet5", "--compare", "published"), "no cost of 'lenet5' was published; there are some of")
+
+
 def test_flops_at_equal_flops(ask: Ask) -> None:
     costs = ask("flops", "lenet300", "--sparsity", 0.9, "--multiplier", "equal-flops", "--json").json
     assert costs["rigl"]["train_x"] == pytest.approx(1, abs=1e-3)

@@ -445,7 +445,8 @@ EXACT = {
     "model": (
         "grid:\n- method: rigl\n  model: lenet301",
         "FILE:10: model: there is no model 'lenet301'; valid: lenet300, wrnDEPTH_WIDTH (such as wrn22_2), "
-        "lenet5, resnet50_cifar, vgg16, vgg19, resnet50, mobilenet_v1, mobilenet_v2, convnet, charlm_gru, or package.module:factory",
+        "lenet5, resnet50_cifar, vgg16, vgg19, resnet50, mobilenet_v1, mobilenet_v2, convnet, charlm_gru, "
+        "or package.module:factory",
     ),
     "data set": (
         "grid:\n- method: rigl\n  dataset: dgits",
