@@ -12,6 +12,7 @@ integer. Normalisation, pooling and softmax are left out of both, as in the pape
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -105,7 +106,7 @@ class RunCost:
     method: Method
     schedule: UpdateSchedule
 
-    @property
+    @functools.cached_property
     def dense(self) -> int:
         """f_D of the network that is trained."""
         return self.network.inference_flops(self.convention)
@@ -120,20 +121,18 @@ class RunCost:
         return self._at({name: sparsity_of(final) for name, final in self.requested.items()})
 
     def replayed(self) -> float:
-        """Mean over a run's batches of what each one costs, by following the method's cadence from step to step."""
+        """Mean over a run's batches of what each one costs, by following the method's cadence from update to update."""
         method, schedule = self.method, self.schedule
-        flops = self.dense if method.starts == "dense" else self.at(method.first_sparsity)
-        total = step = batches = 0
-        last_update = schedule.begin - schedule.update_every
-        while step < schedule.total_steps:
-            update_step = step + (method.updates == "after_step")
-            due = method.updates != "never" and method.is_due(update_step, last_update, schedule)
-            total += 2 * flops + (self.dense if method.needs_dense_gradient(step, due) else flops)
-            batches += 1
-            step += not (due and method.updates == "instead_of_step")
-            if due:
-                last_update = update_step
-                flops = self.at(lambda final, at=update_step: method.sparsity_at(at, final, schedule))
+        finals = set(self.requested.values())
+        flops, known = self.dense if method.starts == "dense" else self.at(method.first_sparsity), None
+        total = batches = 0
+        for update, length, dense_gradients in cadence(method, schedule):
+            if update is not None:
+                sparsities = {final: method.sparsity_at(update, final, schedule) for final in finals}
+                if sparsities != known:
+                    flops, known = self.at(sparsities.__getitem__), sparsities
+            total += 3 * flops * length + (self.dense - flops) * dense_gradients
+            batches += length
         return total / batches
 
     def train_x(self) -> float | None:
@@ -145,6 +144,26 @@ class RunCost:
         size = {layer.layer: layer.weights for layer in self.network.layers}
         nonzeros = {name: size[name] - zero_count(sparsity, size[name]) for name, sparsity in sparsities.items()}
         return self.network.inference_flops(self.convention, nonzeros)
+
+
+@functools.lru_cache(maxsize=64)
+def cadence(method: Method, schedule: UpdateSchedule) -> tuple[tuple[int | None, int, int], ...]:
+    """Stretches of a run between topology updates: the step of the update before each (None: the start), its batches, and
+    how many of those need the dense gradient. It is the same at every sparsity, in both conventions."""
+    stretches, update = [], None
+    step = batches = dense_gradients = 0
+    last_update = schedule.begin - schedule.update_every
+    after = method.updates == "after_step"
+    while step < schedule.total_steps:
+        due = method.updates != "never" and method.is_due(step + after, last_update, schedule)
+        dense_gradients += method.needs_dense_gradient(step, due)
+        batches += 1
+        if due:
+            stretches.append((update, batches, dense_gradients))
+            update = last_update = step + after
+            batches = dense_gradients = 0
+        step += after or not due
+    return (*stretches, (update, batches, dense_gradients))
 
 
 class TrainingLedger:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from pipeline import models, sparse_file
 from pipeline.factories import is_dotted
-from pipeline.plan import Spec, widened
+from pipeline.plan import Spec
 from pipeline.record import MASKS, RECORD, WEIGHTS, write_bytes
 from pipeline.run import Run, run_from_dict
 from pipeline.sparse_file import ExportError, Tensors
-from sparse_methods.method import Method
 from sparse_methods.network import maskable_weights
 
 
@@ -142,21 +141,8 @@ def about(spec: Spec, network: nn.Module, nonzeros: Mapping[str, int]) -> dict[s
 
 
 def architecture_of(spec: Spec) -> Architecture:
-    """What builds the run's network again; a method that chooses a width is asked for it once more."""
-    run, method = spec.run, spec.method()
-    plain = Architecture(run.model, {**run.model_options, **spec.found}, spec.input_shape, spec.classes)
-    if type(method).build is Method.build:
-        return plain
-    built: list[tuple[nn.Module, Architecture]] = []
-
-    def factory(width: float) -> nn.Module:
-        architecture = replace(plain, options=widened(plain.options, width))
-        outline = models.outline(run.model, spec.input_shape, spec.classes, **architecture.options)
-        built.append((outline, architecture))
-        return built[-1][0]
-
-    chosen = method.build(factory, spec.parameters)
-    return next(architecture for network, architecture in built if network is chosen)
+    """What builds the run's network again."""
+    return Architecture(spec.run.model, spec.options(), spec.input_shape, spec.classes)
 
 
 def load(path: Path | str, network: nn.Module | None = None) -> nn.Module:

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,7 @@ class Spec:
         for convention in CONVENTIONS:
             dense = self.dense_inference_flops[convention]
             inference = self.network.inference_flops(convention, nonzeros)
-            train_x = RunCost(
-                self.network, self.requested(), dense, convention, self.method(), self.schedule()
-            ).train_x()
+            train_x = self.run_cost(convention).train_x()
             costs[convention] = {
                 "dense_inference_flops": dense,
                 "inference_flops": inference,
@@ -100,6 +98,11 @@ class Spec:
                 "train_x": None if train_x is None else train_x * self.run.multiplier,
             }
         return costs
+
+    def run_cost(self, convention: str) -> RunCost:
+        """What the method's closed form is made from."""
+        dense = self.dense_inference_flops[convention]
+        return RunCost(self.network, self.requested(), dense, convention, self.method(), self.schedule())
 
     def size_bytes(self) -> int:
         """The authors' size of the network at the end of training."""
@@ -114,16 +117,16 @@ class Spec:
 
     def build(self) -> nn.Module:
         """The network to train, with weights from torch's global random state."""
-        return self._built_by(models.build)
+        return models.build(self.run.model, self.input_shape, self.classes, **self.options())
+
+    def options(self) -> dict[str, Any]:
+        """Options of the model that build the network to train; a method that chooses a width has chosen one."""
+        options, method = {**self.run.model_options, **self.found}, self.method()
+        return _chosen(self.run.model, _text(options), self.input_shape, self.classes, method, self.parameters)
 
     def outline(self) -> nn.Module:
         """The network to train, with zeros for weights."""
-        return self._built_by(models.outline)
-
-    def _built_by(self, build: Callable[..., nn.Module]) -> nn.Module:
-        options = {**self.run.model_options, **self.found}
-        factory = _factory(build, self.run.model, options, self.input_shape, self.classes)
-        return self.method().build(factory, self.parameters)
+        return models.outline(self.run.model, self.input_shape, self.classes, **self.options())
 
 
 def resolve(run: Run, input_shape: tuple[int, ...], classes: int, found: Mapping[str, Any] | None = None) -> Spec:
@@ -143,12 +146,12 @@ def equal_flops_multiplier(run: Run, input_shape: tuple[int, ...], classes: int)
     Raises ValueError for a method whose cost is known only when it has run.
     """
     multiplier = 1.0
-    for _ in range(3):  # once is enough, but for a cubic's mean over whole steps, which depends on the length by a hair
+    for _ in range(2):  # once is enough, but for a mean over whole steps, which depends on the length by a hair
         spec = resolve(dataclasses.replace(run, multiplier=multiplier), input_shape, classes)
-        train_x = spec.costs()["rigl"]["train_x"]
+        train_x = spec.run_cost("rigl").train_x()
         if train_x is None:
             raise ValueError(f"the cost of {run.method!r} is known only when it has run; give a number")
-        multiplier = round(multiplier / train_x, 3)
+        multiplier = round(1 / train_x, 3)
     return multiplier
 
 
@@ -231,13 +234,6 @@ def _spec_from_dict(data: dict[str, Any]) -> Spec:
     )
 
 
-def _factory(
-    build: Callable[..., nn.Module], model: str, options: Mapping[str, Any], input_shape: tuple[int, ...], classes: int
-) -> Callable[[float], nn.Module]:
-    """The model by its width multiplier."""
-    return lambda width: build(model, input_shape, classes, **widened(options, width))
-
-
 def widened(options: Mapping[str, Any], width: float) -> dict[str, Any]:
     """A model's options ``width`` times as wide; at 1 as they are, so that models without a width option can be asked."""
     return {**options, "width": width * options.get("width", 1.0)} if width != 1.0 else dict(options)
@@ -267,15 +263,47 @@ def _built(
 
 
 @functools.cache
+def _chosen(
+    model: str, options: str, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int
+) -> dict[str, Any]:
+    """``options`` at the width that the method builds: it is asked once, a search among widths takes a second."""
+    built: list[tuple[nn.Module, dict[str, Any]]] = []
+
+    def factory(width: float) -> nn.Module:
+        wide = widened(json.loads(options), width)
+        built.append((_skeleton(model, _text(wide), input_shape, classes), wide))
+        return built[-1][0]
+
+    if type(method).build is Method.build:
+        return json.loads(options)
+    chosen = method.build(factory, parameters)
+    wanted = [wide for network, wide in built if network is chosen]
+    if not wanted:
+        raise ValueError(f"build() of method {method.name!r} must return a network that the factory it is given made")
+    return wanted[0]
+
+
+@functools.lru_cache(maxsize=1024)
+def _skeleton(model: str, options: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    # Searches for the widths of alike numbers of parameters begin with the same widths.
+    return models.skeleton(model, input_shape, classes, **json.loads(options))
+
+
+@functools.cache
 def _traced(
     model: str, options: str, input_shape: tuple[int, ...], classes: int, method: Method, parameters: int
 ) -> NetworkCost:
     # Imported here: a training process reads specifications on machines that have no fvcore.
     from pipeline.counting import trace
 
-    factory = _factory(models.outline, model, json.loads(options), input_shape, classes)
     with _naming_the_model(model, input_shape):
-        return trace(method.build(factory, parameters), input_shape, models.counting_rules(model))
+        chosen = _chosen(model, options, input_shape, classes, method, parameters)
+        network = models.outline(model, input_shape, classes, **chosen)
+        return trace(network, input_shape, models.counting_rules(model))
+
+
+def _text(options: Mapping[str, Any]) -> str:
+    return json.dumps(options, sort_keys=True)
 
 
 @contextlib.contextmanager

@@ -207,8 +207,11 @@ class Method:
     # -- what to build and refuse --------------------------------------------------------------------------------------
 
     def build(self, factory: Callable[[float], nn.Module], parameters: int) -> nn.Module:
-        """The network to train: ``factory(width)`` makes it at a width multiplier, ``parameters`` is the number of
-        non-zero parameters (biases and normalisation included) that the sparse network of this run has."""
+        """The network to train, one that ``factory`` made: ``factory(width)`` makes it at a width multiplier.
+
+        ``parameters`` is the number of non-zero parameters (biases and normalisation included) that the sparse network of
+        this run has.
+        """
         return factory(1.0)
 
     def skip(self, request: Request) -> str | None:

@@ -47,11 +47,19 @@ class UpdateSchedule:
 
     def is_due(self, step: int, last_update: int) -> bool:
         """Whether an update falls at ``step``, the last one having fallen at ``last_update``."""
-        return self._within(step) and last_update + self.update_every <= step
+        return self._within(step) and self.is_over(step, last_update)
+
+    def is_over(self, step: int, last_update: int) -> bool:
+        """Whether ``step`` is an interval after ``last_update``, and not before begin; the end has no say."""
+        return self.begin <= step and last_update + self.update_every <= step
 
     def on_pruning_grid(self, step: int) -> bool:
         """Whether gradual pruning acts at ``step``: every interval from begin on, and at the end."""
-        return self._within(step) and ((step - self.begin) % self.update_every == 0 or step == self.end)
+        return self._within(step) and (self.on_grid(step) or step == self.end)
+
+    def on_grid(self, step: int) -> bool:
+        """Whether ``step`` is whole intervals after begin; the end has no say."""
+        return self.begin <= step and (step - self.begin) % self.update_every == 0
 
     def drop_fraction_at(self, step: int) -> float:
         """Share of active weights to drop at ``step``. The cosine is not shifted by begin, as in the authors' code.

@@ -72,15 +72,21 @@ def build(name: str, input_shape: tuple[int, ...], classes: int, **options: Any)
 def outline(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> nn.Module:
     """The model on the CPU with zeros for values, for its shapes and its cost: drawing the weights of a large network takes
     seconds. A user's own model is built as it is. Arguments and errors are those of ``build``."""
+    model = skeleton(name, input_shape, classes, **options)
+    if not is_dotted(name):
+        model.to_empty(device="cpu")
+        with torch.no_grad():
+            for value in (*model.parameters(), *model.buffers()):
+                value.zero_()
+    return model
+
+
+def skeleton(name: str, input_shape: tuple[int, ...], classes: int, **options: Any) -> nn.Module:
+    """The model without values, for its shapes alone: an ``outline`` that takes no memory. A user's own is built as it is."""
     if is_dotted(name):
         return build(name, input_shape, classes, **options)
     with torch.device("meta"):
-        model = build(name, input_shape, classes, **options)
-    model.to_empty(device="cpu")
-    with torch.no_grad():
-        for value in (*model.parameters(), *model.buffers()):
-            value.zero_()
-    return model
+        return build(name, input_shape, classes, **options)
 
 
 def layer_rules(name: str, layout: str, distribution: str, sparsity: float) -> Sparsities:

@@ -40,8 +40,7 @@ class GraNet(Pruning):
         return min(self.initial_sparsity, final)
 
     def is_due(self, step: int, last_update: int, schedule: UpdateSchedule) -> bool:
-        to_the_end = explored_to_the_end(schedule, self.regenerated)
-        return schedule.on_pruning_grid(step) or to_the_end.on_pruning_grid(step)
+        return schedule.on_grid(step) or step == schedule.end
 
     def drop_fraction(self, step: int, schedule: UpdateSchedule) -> float:
         return explored_to_the_end(schedule, self.regenerated).drop_fraction_at(step)

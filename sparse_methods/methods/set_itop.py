@@ -25,7 +25,7 @@ class SETITOP(SET):
         self.require(0 <= self.drop <= 1, "drop", "within [0, 1]")
 
     def is_due(self, step: int, last_update: int, schedule: UpdateSchedule) -> bool:
-        return explored_to_the_end(schedule, self.drop).is_due(step, last_update)
+        return schedule.is_over(step, last_update)
 
     def drop_fraction(self, step: int, schedule: UpdateSchedule) -> float:
         return explored_to_the_end(schedule, self.drop).drop_fraction_at(step)
