@@ -46,9 +46,10 @@ format: $(STAMP) ## Format the code
 schemas: $(STAMP) ## Export the JSON schemas of studies and records
 	$(BIN)/python -m pipeline.schema_export
 
-readme: $(STAMP) ## Regenerate the README's methods, and its results from the committed records
-	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --claims results/reference/mnist-behaviours --readme README.md
+readme: $(STAMP) ## Regenerate the README's blocks: methods, results from the committed records, audit
+	$(BIN)/snakemake results/flops/audit.csv
+	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --claims results/reference/mnist-behaviours --audit results/flops/audit.csv --readme README.md
 
 clean: ## Remove everything that the workflow made; committed results stay
 	rm -rf results/runs results/cache results/plans results/logs results/leases results/report.html .snakemake
-	rm -rf results/figures/runs results/tables results/leaderboard results/landscape
+	rm -rf results/figures/runs results/tables results/leaderboard results/landscape results/flops

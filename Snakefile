@@ -11,6 +11,7 @@ report: "pipeline/captions/workflow.rst"
 include: "pipeline/rules/common.smk"
 include: "pipeline/rules/train.smk"
 include: "pipeline/rules/analysis.smk"
+include: "pipeline/rules/flops.smk"
 
 
 rule all:
@@ -19,6 +20,8 @@ rule all:
         products("figures", "runs", STUDY.name),
         products("tables", "runs", STUDY.name),
         products("leaderboard", "runs", STUDY.name),
+        rules.audit.output,
+        rules.costs.output,
 
 
 rule train:
@@ -40,3 +43,10 @@ rule tables:
 rule leaderboard:
     input:
         [products("leaderboard", "reference", study) for study in REFERENCES],
+
+
+# What sparsity costs, and the audit of the published costs: from the code, without any record.
+rule flops:
+    input:
+        rules.audit.output,
+        rules.costs.output,

@@ -69,15 +69,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--study", required=True, help="name of the study, for titles")
         command.add_argument("--out", required=True, type=Path, help="folder to write into")
         command.set_defaults(act=lambda options, build=build: _build(build, options))
-    command = _command(commands, "readme", "Regenerate the methods and results of a README between their markers.")
+    command = _command(commands, "readme", "Regenerate the blocks of a README that stand between markers.")
     command.add_argument(
         "--claims", required=True, type=Path, help="folder with the records that claims are held against"
     )
+    command.add_argument("--audit", required=True, type=Path, help="the audit.csv that `audit` wrote")
     command.add_argument("--readme", required=True, type=Path, help="the README")
     command.set_defaults(act=_readme)
     command = _command(commands, "collect", "Write the records of a folder as one records.jsonl to commit.")
     command.add_argument("--out", required=True, type=Path, help="the records.jsonl")
     command.set_defaults(act=_collect)
+    about = "Write what every method costs, from the code alone: the table of costs, and the figures of training and layers."
+    command = commands.add_parser("costs", help=about, description=about)
+    command.add_argument("--model", default="resnet50", help="a model of the suite; default: %(default)s")
+    command.add_argument("--out", required=True, type=Path, help="folder to write into")
+    command.set_defaults(act=_costs)
+    about = "Recompute every FLOPs, size and sparsity cell of the published record; write the verdicts and the errata."
+    command = commands.add_parser("audit", help=about, description=about)
+    command.add_argument("--out", required=True, type=Path, help="folder to write into")
+    command.set_defaults(act=_audit)
     return parser
 
 
@@ -106,11 +116,38 @@ def _readme(options: argparse.Namespace) -> None:
     text = readme.replaced(text, readme.METHODS, methods)
     text = readme.replaced(text, readme.RESULTS, readme.results(studies))
     text = readme.replaced(text, readme.CLAIMS, readme.claims_block(_load([options.claims], options)))
+    audit = pd.read_csv(options.audit, dtype="str", keep_default_na=False)
+    text = readme.replaced(text, readme.AUDIT, readme.audit_block(audit))
     options.readme.write_text(text, encoding="utf-8")
 
 
 def _collect(options: argparse.Namespace) -> None:
     records.collect(options.records, options.out, _runs(options))
+
+
+def _costs(options: argparse.Namespace) -> None:
+    # Imported here: they import torch and matplotlib, which --help and collect do without.
+    from analysis import costs, style
+    from analysis.figures import layer_sparsity, training_cost
+    from analysis.tables import costs as costs_table
+
+    frame, out = costs.frame(options.model), options.out
+    title = f"What sparsity costs, {options.model}"
+    out.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(out / "costs.csv", index=False, lineterminator="\n")
+    (out / "costs.md").write_text(costs_table.markdown(frame, title), encoding="utf-8")
+    (out / "costs.html").write_text(costs_table.html(frame, title), encoding="utf-8")
+    figures = {"training_cost": training_cost.draw(frame), "layer_sparsity": layer_sparsity.draw(options.model)}
+    for name, (figure, data) in figures.items():
+        style.save(figure, out / name, data)
+
+
+def _audit(options: argparse.Namespace) -> None:
+    # Imported here: it imports torch, which --help and collect do without.
+    from analysis.audit import page as audit_page
+    from analysis.audit import verdicts
+
+    audit_page.write(verdicts.audit(), options.out)
 
 
 def _load(folders: Sequence[Path], options: argparse.Namespace) -> records.Table:

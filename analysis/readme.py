@@ -1,4 +1,4 @@
-"""What is generated in the README: blocks between two markers each, of results, of claims and of methods."""
+"""What is generated in the README: blocks between two markers each, of results, claims, methods and the audit."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from analysis import claims, records, stats, text
 from analysis.errors import AnalysisError
 from analysis.tables import main
 
-RESULTS, CLAIMS, METHODS = "results", "claims", "methods"
+RESULTS, CLAIMS, METHODS, AUDIT = "results", "claims", "methods", "audit"
 """Names of the blocks."""
+MULTIPLES = {"test_flops_x": "inference", "train_flops_x": "training"}
+"""Metrics of the record that are multiples of the dense network's FLOPs."""
 
 
 def markers(name: str) -> tuple[str, str]:
@@ -38,6 +40,43 @@ def claims_block(table: records.Table) -> str:
     """What the records of ``table`` say of the papers' claims, and where they were measured."""
     note = f"{text.INTERVAL_NOTE}. The verdict is the interval's: undecided where it holds 0."
     return f"{_measured(table.current)}\n\n{claims.markdown(claims.findings(table.loaded))}\n\n{note}"
+
+
+def audit_block(audit: pd.DataFrame) -> str:
+    """Of the ``audit``'s table (``analysis.audit.page.frame``): RigL in the paper's Figure 2, and how many cells agree."""
+    # Imported here: it imports torch, which building from records does without.
+    from analysis.audit.verdicts import KINDS
+
+    of_figure = (audit["source"] == "evci2020rigl") & audit["place"].str.startswith("Figure 2")
+    rigl = audit[of_figure & (audit["method"] == "RigL") & audit["metric"].isin(MULTIPLES)]
+    compared = [_compared(cells.set_index("metric")) for _, cells in rigl.groupby("line", sort=False)]
+    pairs = [f"{cost}, {whose}" for cost in MULTIPLES.values() for whose in ("paper", "here")]
+    counts = pd.crosstab(audit["source"], audit["kind"], margins=True, margins_name="all")
+    counts = counts.reindex(index=[*audit["source"].unique(), "all"], columns=[*KINDS, "all"], fill_value=0)
+    counted = [[text.markdown(source), *map(str, row)] for source, row in zip(counts.index, counts.values, strict=True)]
+    tables = (
+        _table(["RigL, Figure 2", "verdict", *pairs], 2, compared),
+        _table(["cells of", *KINDS.values(), "all"], 1, counted),
+    )
+    return "\n\n".join(tables)
+
+
+def _compared(cells: pd.DataFrame) -> list[str]:
+    """One row of the paper's table: ``cells`` by metric."""
+    first = cells.iloc[0]
+    name = (
+        f"{text.sparsity(float(first['sparsity']))}, {first['distribution']}, {text.length(float(first['multiplier']))}"
+    )
+    numbers = []
+    for metric in MULTIPLES:
+        numbers += [f"{cells['published'][metric]}×", f"{float(cells['recomputed'][metric]):.4f}×"]
+    return [name, text.markdown("; ".join(cells["verdict"].unique())), *numbers]
+
+
+def _table(headings: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> str:
+    """Markdown whose first ``texts`` columns are words, the others numbers."""
+    lines = [headings, [*["---"] * texts, *["---:"] * (len(headings) - texts)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _tables(frame: pd.DataFrame) -> str:

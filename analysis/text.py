@@ -88,6 +88,11 @@ def kilobytes(value: float) -> str:
     return NONE if isnan(value) else f"{value / 1000:,.0f} kB"
 
 
+def megabytes(value: float) -> str:
+    """ "23.684 MB", of bytes; the paper's megabyte is 1e6."""
+    return NONE if isnan(value) else f"{value / 1e6:.3f} MB"
+
+
 def length(multiplier: float) -> str:
     """ "5×": training length over the protocol's."""
     return f"{multiplier:g}×"

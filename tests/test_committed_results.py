@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from analysis import readme, records, references
+from analysis.audit import page, verdicts
 from analysis.tables import methods
 from pipeline.present import method_cards
 from sparse_methods.methods import METHODS
@@ -31,6 +32,12 @@ def test_methods_are_listed_as_they_are() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     table = methods.markdown(method_cards(METHODS), references.load())
     assert readme.replaced(text, readme.METHODS, table) == text, "run `make readme`"
+
+
+def test_the_audit_is_what_the_code_says() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.audit_block(page.frame(verdicts.audit()))
+    assert readme.replaced(text, readme.AUDIT, block) == text, "run `make readme`"
 
 
 def test_files_that_the_readme_names_exist() -> None:

@@ -17,6 +17,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = "tests/studies/small.yaml"
+TRAINING_ONLY = ("--omit-from", "audit", "costs")
+"""Costs and the audit depend on all code, so that every change here would spend a minute on them."""
 METHOD = '''"""Swap: drop the smallest weights, grow where the weight's own gradient is smallest. Made up for a test."""
 
 from torch import Tensor
@@ -83,7 +85,7 @@ def python(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def reproduce(checkout: Path, study: str = SMALL) -> str:
-    done = python(checkout, "pipeline.reproduce", "--configfile", study, "--cores", "2")
+    done = python(checkout, "pipeline.reproduce", "--configfile", study, "--cores", "2", *TRAINING_ONLY)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -101,6 +103,14 @@ def test_committed_records_rebuild_without_training(checkout: Path) -> None:
     assert not {rule for rule in rules if rule.startswith(("train_", "data_"))}
 
 
+def test_costs_and_the_audit_need_no_records(checkout: Path) -> None:
+    planned = python(checkout, "snakemake", "flops", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert set(re.findall(r"^(\S+) +\d+$", planned.stdout, flags=re.MULTILINE)) == {"audit", "costs", "flops", "total"}
+    everything = python(checkout, "snakemake", "--configfile", SMALL, "--dry-run")
+    assert {"audit", "costs"} <= set(re.findall(r"^(\S+) +\d+$", everything.stdout, flags=re.MULTILINE))
+
+
 def test_an_unknown_study_is_named(checkout: Path) -> None:
     (checkout / "broken.yaml").write_text("extends: quick\nbase:\n  protocol.stepz: 3\n")
     done = python(checkout, "snakemake", "--configfile", "broken.yaml", "--dry-run")
@@ -112,7 +122,7 @@ def test_an_unknown_study_is_named(checkout: Path) -> None:
 
 def test_kill_resume_and_reruns(checkout: Path) -> None:
     """Killed in mid-run, `make reproduce` goes on by itself; done, it does nothing; changed code retrains its own runs."""
-    command = [sys.executable, "-m", "pipeline.reproduce", "--configfile", SMALL, "--cores", "2"]
+    command = [sys.executable, "-m", "pipeline.reproduce", "--configfile", SMALL, "--cores", "2", *TRAINING_ONLY]
     workflow = subprocess.Popen(
         command, cwd=checkout, env=environment(checkout), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

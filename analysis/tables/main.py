@@ -7,23 +7,22 @@ sparsity. The same panels become Markdown, LaTeX and a page; the CSV is tidy, on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import stats, text
 from analysis.claims import Finding
+from analysis.tables import page
+from analysis.tables.page import Block, Panel
 
-HERE = Path(__file__).parent
 CSV_COLUMNS = [
     *("model", "dataset", "layout", "multiplier", "method", "family", "dense_parts"),
     *("distribution", "variant", "series"),
     *("sparsity", "achieved_sparsity", "mean", "low", "high", *stats.STATUSES, "reason"),
     *("difference_mean", "difference_n", "difference_low", "difference_high"),
-    *("inference_x", "train_x", "train_total_x", "explored", "peak_parameter_bytes", "size_bytes", "train_seconds"),
+    *("inference_x", "train_x", "train_total_x", "explored", "peak_parameter_bytes", "size_bytes", "file_bytes"),
+    "train_seconds",
     *("accuracy_text", "difference_text", "cost_text"),
 ]
 CAPTION = (
@@ -31,26 +30,6 @@ CAPTION = (
     "points, at the same distribution and sparsity. Costs are FLOPs over the dense network's, convention rigl: "
     "inference, then training."
 )
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of one quantity: a name and a text per column."""
-
-    title: str
-    rows: list[tuple[str, list[str]]]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A table of its own: title, lines of the cells that have no column, column headings, blocks of rows, notes."""
-
-    title: str
-    lines: list[tuple[str, str]]
-    """The dense network, and every cell whose sparsity is an outcome: it has no equals to stand in a column with."""
-    columns: list[str]
-    blocks: list[Block]
-    notes: list[str]
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
@@ -63,8 +42,7 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
 
 def markdown(cells: pd.DataFrame, level: int = 2) -> str:
     """The tables as Markdown, under headings of ``level``, the caption last."""
-    parts = [_markdown_panel(panel, level) for panel in panels(cells)]
-    return "\n\n".join([*(parts or ["No data: no records were found."]), CAPTION]) + "\n"
+    return page.markdown(panels(cells), CAPTION, level)
 
 
 def latex(cells: pd.DataFrame, label: str) -> str:
@@ -77,12 +55,7 @@ def latex(cells: pd.DataFrame, label: str) -> str:
 
 def html(cells: pd.DataFrame, title: str, findings: Sequence[Finding] = ()) -> str:
     """The tables, and what they say of claims, as a page that needs nothing else; everything from records is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("page.html.j2").render(
-        title=title, panels=panels(cells), findings=findings, caption=CAPTION
-    )
+    return page.html(title, panels(cells), CAPTION, findings)
 
 
 def panels(cells: pd.DataFrame) -> list[Panel]:
@@ -104,6 +77,7 @@ def _panel(title: str, sparse: pd.DataFrame, dense: pd.DataFrame) -> Panel:
         Block(f"Difference from {_reference_label(asked)}, points", _differences(asked, sparsities)),
         Block("Inference / training FLOPs", _rows(asked, sparsities, text.cost)),
     ]
+    # What has no equals to stand in a column with: the dense network, and cells whose sparsity is an outcome.
     lines = [(_dense_name(cell), f"{text.accuracy(cell)}, {text.cost(cell)}") for cell in dense.to_dict("records")]
     lines += [
         (str(cell["series"]), f"{text.accuracy(cell)} at a sparsity of {text.reached(cell)}, {text.cost(cell)}")
@@ -190,17 +164,6 @@ def _costs(cells: pd.DataFrame) -> list[str]:
 
 def _name(cell: Mapping[str, Any]) -> str:
     return f"{cell['series']} at {text.sparsity(cell['axis_sparsity'])}"
-
-
-def _markdown_panel(panel: Panel, level: int) -> str:
-    parts = [f"{'#' * level} {text.markdown(panel.title)}"]
-    parts += [f"{text.markdown(name)}: {text.markdown(value)}." for name, value in panel.lines]
-    for block in panel.blocks:
-        lines = [[block.title, *panel.columns], ["---", *["---:"] * len(panel.columns)]]
-        lines += [[name, *texts] for name, texts in block.rows]
-        parts.append("\n".join(f"| {' | '.join(map(text.markdown, line))} |" for line in lines))
-    parts += ["\n".join(f"- {text.markdown(note)}" for note in panel.notes)] if panel.notes else []
-    return "\n\n".join(parts)
 
 
 def _latex_panel(panel: Panel, label: str) -> str:

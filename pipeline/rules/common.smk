@@ -35,6 +35,9 @@ if GPUS_A_RUN and "gpu" not in workflow.global_resources:
 WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts 2"
 # Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
 ANALYSIS_CODE = tree_digest(Path("analysis"))
+COST_CODE = [
+    tree_digest(Path(tree)) for tree in ("analysis", "pipeline", "sparse_methods")
+]
 # Records of other versions are kept apart, so raising one asks for all runs anew.
 VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
 REFERENCES = sorted(

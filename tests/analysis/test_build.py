@@ -13,6 +13,11 @@ from analysis import readme
 from analysis.build import main
 from sparse_methods.methods import METHODS
 
+AUDIT = """source,place,line,method,sparsity,distribution,multiplier,metric,published,recomputed,verdict,kind
+evci2020rigl,Figure 2 (left),17,RigL,0.8,uniform,5,test_flops_x,0.23,0.22536,agrees,agrees
+evci2020rigl,Figure 2 (left),17,RigL,0.8,uniform,5,train_flops_x,1.10,1.13960,agrees,agrees
+"""
+
 
 @pytest.mark.parametrize(
     ("what", "files"),
@@ -49,14 +54,18 @@ def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) ->
 def test_readme_has_the_methods_and_names_studies_by_their_folders(study: Path, tmp_path: Path) -> None:
     text = tmp_path / "README.md"
     text.write_text(
-        "\n".join(line for name in (readme.METHODS, readme.RESULTS, readme.CLAIMS) for line in readme.markers(name))
+        "\n".join(line for name in ("methods", "results", "claims", "audit") for line in readme.markers(name))
     )
-    arguments = ["readme", "--records", str(study), "--claims", str(study), "--readme", str(text)]
+    audit = tmp_path / "audit.csv"
+    audit.write_text(AUDIT)
+    arguments = ["readme", "--records", str(study), "--claims", str(study)]
+    arguments += ["--audit", str(audit), "--readme", str(text)]
     assert main(arguments) == 0
     first = text.read_text()
     assert "### runs" in first
     assert all(f"`{name}`" in first for name in METHODS)
     assert "| RigL beats Static | evci2020rigl, section 4.1 | lenet300 on mnist, uniform, 90 % |" in first
+    assert "| 80 %, uniform, 5× | agrees | 0.23× | 0.2254× | 1.10× | 1.1396× |" in first
     assert main(arguments) == 0
     assert text.read_text() == first
 
@@ -70,7 +79,8 @@ def test_errors_are_short_and_end_with_code_2(
     message = capsys.readouterr().err
     assert str(broken) in message
     assert len(message.splitlines()) <= 2
-    assert main(["readme", "--records", str(study), "--claims", str(study), "--readme", str(tmp_path / "none.md")]) == 2
+    missing = ["--audit", str(tmp_path / "none.csv"), "--readme", str(tmp_path / "none.md")]
+    assert main(["readme", "--records", str(study), "--claims", str(study), *missing]) == 2
 
 
 def test_records_kept_apart_are_announced(

@@ -42,3 +42,21 @@ def test_a_study_without_records_says_so(frame: pd.DataFrame) -> None:
 def test_markers_must_be_there_once(text: str) -> None:
     with pytest.raises(AnalysisError, match="BEGIN results"):
         readme.replaced(text, readme.RESULTS, "block")
+
+
+def test_the_audit_is_counted_by_source_and_verdict() -> None:
+    columns = ["source", "place", "line", "method", "sparsity", "distribution", "multiplier", "metric"]
+    columns += ["published", "recomputed", "verdict", "kind"]
+    in_figure = ["evci2020rigl", "Figure 2 (left)", 14, "RigL", "0.9", "ERK", "1"]
+    reason = "differs: the first convolution | as dense"
+    rows = [
+        [*in_figure, "test_flops_x", "0.24", "0.24316", "agrees", "agrees"],
+        [*in_figure, "train_flops_x", "0.25", 0.28, reason, "explained"],
+        ["rigl_readme", "README", 3, *in_figure[3:], "model_size_MB", "13.499", 13.0, "differs", "unexplained"],
+    ]
+    block = readme.audit_block(pd.DataFrame(rows, columns=columns))
+    differs = r"agrees; differs: the first convolution \| as dense"
+    assert f"| 90 %, ERK, 1× | {differs} | 0.24× | 0.2432× | 0.25× | 0.2800× |" in block
+    assert block.endswith(
+        "| evci2020rigl | 1 | 0 | 1 | 0 | 0 | 2 |\n| rigl\\_readme | 0 | 0 | 0 | 1 | 0 | 1 |\n| all | 1 | 0 | 1 | 1 | 0 | 3 |"
+    )
