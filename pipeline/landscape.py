@@ -25,6 +25,8 @@ class Landscape(BaseModel):
 
     sparsity: list[float] | None = None
     """Sparsities of the runs that are compared; null: every one of the study."""
+    distribution: list[Literal["uniform", "erdos_renyi", "erk"]] | None = None
+    """Distributions of the runs that are compared; null: every one of the study."""
     pairs: list[Pair] = [
         ("static", "pruning"),
         ("static", "rigl"),
@@ -35,6 +37,12 @@ class Landscape(BaseModel):
     """Methods at the two ends of each curve; the first is RigL's Figure 6. Two of one method are of successive seeds."""
     points: Annotated[int, Field(ge=41)] = 61
     """Points along a curve; for the line, from t = -0.2 to 1.2."""
+    degrees: list[Literal[2, 3]] = [2, 3]
+    """Bezier curves: 2 quadratic, 3 cubic."""
+    spaces: list[Literal["union", "dense", "intersection"]] = ["union", "dense", "intersection"]
+    """Weights that control points may move: those active at either end (the sparse space), all, or those active at both."""
+    samples: Annotated[int, Field(ge=1)] = 10_000
+    """Samples of the training set, and of the test set, that losses along curves and over maps are measured on, at most."""
     curve_steps: Annotated[int, Field(ge=1)] = 2000
     """Gradient steps that train the control points of a Bezier curve."""
     map_methods: list[str] = ["static", "rigl", "pruning"]
@@ -47,8 +55,6 @@ class Landscape(BaseModel):
     """Training samples that the Hessian is of."""
     trace_vectors: Annotated[int, Field(ge=2)] = 30
     """Random vectors of Hutchinson's estimate of the trace."""
-    map_samples: Annotated[int, Field(ge=1)] = 10_000
-    """Training samples that maps and curves are evaluated on, at most; test sets are used whole."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def _cells(landscape: Landscape, runs: Sequence[Run]) -> dict[str, list[Run]]:
     cells: dict[str, list[Run]] = {}
     for run in runs:
         wanted = landscape.sparsity is None or run.sparsity in landscape.sparsity
-        if run.sparsity > 0 and wanted:
+        shared = landscape.distribution is None or run.distribution in landscape.distribution
+        if run.sparsity > 0 and wanted and shared:
             cells.setdefault(_name(run), []).append(run)
     return cells
 

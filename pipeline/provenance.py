@@ -99,7 +99,7 @@ def provenance(run: Run, device: torch.device, data_digest: str | None) -> Prove
     reproducible = device.type == "cpu" or run.protocol.deterministic
     return Provenance(
         device=device.type,
-        hardware=_hardware(device),
+        hardware=hardware_of(device),
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -113,7 +113,8 @@ def provenance(run: Run, device: torch.device, data_digest: str | None) -> Prove
 
 
 @functools.cache
-def _hardware(device: torch.device) -> str:
+def hardware_of(device: torch.device) -> str:
+    """Name of the GPU, or of the processor with the threads that torch uses."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     cpuinfo = Path("/proc/cpuinfo")
