@@ -57,7 +57,8 @@ class StudyFile(BaseModel):
     runs_per_job: Annotated[int, Field(ge=1)] | None = None
     """Runs that share a process, which pays for itself where a run takes seconds. Default 1."""
     landscape: Landscape | None = None
-    """What is measured of the loss surface at the final weights; nothing when absent. Replaces an extended study's."""
+    """What is measured of the loss surface at the final weights; nothing when absent. Replaces an extended study's, which is
+    left out where it needs runs that this study lacks."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def load_study(name: str | Path) -> Study:
     try:
         study.landscape_jobs()
     except ValueError as error:
+        if merged.landscape_is_inherited:
+            return replace(study, landscape=None)
         raise StudyError(f"{merged.landscape_where}: {error}") from error
     return study
 
@@ -159,6 +162,7 @@ class _Merged:
     runs_per_job: int | None
     landscape: Landscape | None
     landscape_where: str
+    landscape_is_inherited: bool
 
     @classmethod
     def of(cls, path: Path, below: tuple[Path, ...]) -> _Merged:
@@ -175,7 +179,7 @@ class _Merged:
             return _Row(flat, {name: _where(path, lines, (*key, *name.split("."))) for name in flat})
 
         if file.extends is None:
-            parent = cls(None, None, _Row({}, {}), [], _Row({}, {}), None, None, None, str(path))
+            parent = cls(None, None, _Row({}, {}), [], _Row({}, {}), None, None, None, str(path), False)
         else:
             parent = cls.of(_find(file.extends, relative_to=path.parent, named_in=path), (*below, path))
         base = row(file.base, "base")
@@ -191,6 +195,7 @@ class _Merged:
             runs_per_job=file.runs_per_job or parent.runs_per_job,
             landscape=file.landscape or parent.landscape,
             landscape_where=_where(path, lines, ("landscape",)) if file.landscape else parent.landscape_where,
+            landscape_is_inherited=file.landscape is None,
         )
 
 

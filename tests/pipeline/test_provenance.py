@@ -281,7 +281,7 @@ def test_provenance_of_a_cpu_run() -> None:
 
 
 def test_provenance_of_a_gpu_run_says_whether_it_can_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "_hardware", lambda device: "a GPU")
+    monkeypatch.setattr(provenance, "hardware_of", lambda device: "a GPU")
     device = torch.device("cuda")
     protocol = {"steps": 3, "batch_size": 1, "learning_rate": {"peak": 0.1}}
     for deterministic, words in ((True, "float32, bit-reproducible"), (False, "float32, not bit-reproducible")):
