@@ -79,10 +79,25 @@ def test_quick_is_eight_methods_at_four_sparsities_over_three_seeds(quick: Study
         for method, sparsity, seed in itertools.product(shared, SPARSITIES, range(3))
         for distribution in (("uniform", "erk") if method in ("rigl", "static") else ("uniform",))
     } | {("dense", "uniform", 0.0, seed) for seed in range(3)}
-    asked = Counter((run.method, run.distribution, run.sparsity, run.seed) for run in quick.runs)
+    first = [run for run in quick.runs if run.start_from is None]
+    asked = Counter((run.method, run.distribution, run.sparsity, run.seed) for run in first)
     assert set(asked) == expected
     assert set(asked.values()) == {1}
-    assert len(quick.runs) == 9 * 4 * 3 + 3 == 111
+    assert len(first) == 9 * 4 * 3 + 3 == 111
+
+
+def test_quick_goes_on_from_its_static_solutions_at_95_percent(quick: Study) -> None:
+    on = [run for run in quick.runs if run.start_from]
+    moved = [(run.method, run.protocol.topology.end, run.seed) for run in on]
+    ends = {"static": [None], "set": [2250], "rigl": [2250, 0]}
+    assert sorted(moved, key=repr) == sorted(
+        ((method, end, seed) for method in ends for end in ends[method] for seed in range(3)), key=repr
+    )
+    for run in on:
+        parent = run.start_from.run
+        assert (run.sparsity, run.distribution, run.start_from.take) == (0.95, "uniform", "both")
+        assert (parent.method, parent.sparsity, parent.seed) == ("static", 0.95, run.seed)
+    assert len(quick.landscape_jobs()) == 9
 
 
 def test_quick_trains_every_run_by_one_protocol(quick: Study) -> None:
@@ -93,7 +108,7 @@ def test_quick_trains_every_run_by_one_protocol(quick: Study) -> None:
         optimizer=Optimizer("sgd", 0.9, nesterov=True, weight_decay=1e-4),
         evaluations=10,
     )
-    for run in quick.runs:
+    for run in (run for run in quick.runs if run.start_from is None):
         moving = {"pruning": Topology(begin=300, end=2000)} | dict.fromkeys(("set", "snfs", "rigl"), Topology(end=2250))
         topology = moving.get(run.method, Topology())
         assert run.protocol == replace(expected, topology=topology)
