@@ -186,11 +186,13 @@ def write_specifications(
 
 def main() -> None:
     """Entry point; user errors become a line or two and exit code 2."""
+    from analysis.errors import AnalysisError
+
     # A user's own package.module:factory is looked up from where the command is given.
     sys.path.insert(0, str(Path.cwd()))
     try:
         app()
-    except (StudyError, UserError, OriginError, DataError, CheckpointError, ValueError) as error:
+    except (AnalysisError, StudyError, UserError, OriginError, DataError, CheckpointError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except OSError as error:

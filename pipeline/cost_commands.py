@@ -29,7 +29,7 @@ Sparsity = Annotated[float, typer.Option(help="Share of weights that are zero.")
 DistributionName = Annotated[Distribution, typer.Option(help="How the sparsity is shared among layers.")]
 Layout = Annotated[str, typer.Option(help="The model's table of layer rules.")]
 InputShape = Annotated[str | None, typer.Option(help="Shape of one sample, such as 3,224,224.")]
-Classes = Annotated[int | None, typer.Option(min=1, help="Outputs of the model.")]
+Classes = Annotated[int | None, typer.Option(min=1, help="Outputs of the model; 10 for one of your own.")]
 ModelOptions = Annotated[
     list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Of the model, such as width=0.5; repeatable.")
 ]
@@ -69,7 +69,8 @@ def flops(
     method: MethodName = "rigl",
     multiplier: Annotated[str, typer.Option(help=f"Training length over the baseline's, or {EQUAL_FLOPS}.")] = "1",
     steps: Annotated[
-        int, typer.Option(min=1, help="Steps at multiplier 1; only pruning's cost depends on it.")
+        int,
+        typer.Option(min=1, help="Steps at multiplier 1; a cost depends on them where sparsity changes along the run."),
     ] = 32000,
     begin: Annotated[int, typer.Option(min=0, help="First step of topology updates.")] = 0,
     end: Annotated[int | None, typer.Option(help="Last step of topology updates; default 3/4 of the steps.")] = None,
@@ -104,7 +105,10 @@ def width(
     input: InputShape = None,
     classes: Classes = None,
     option: ModelOptions = None,
-    measure: Annotated[Measure | None, typer.Option(help="What must meet the target.")] = None,
+    measure: Annotated[
+        Measure | None,
+        typer.Option(help="What must meet the target: parameters, FLOPs (macs: two a multiply-add; rigl) or bytes."),
+    ] = None,
     target: Annotated[float | None, typer.Option(help="A target of your own, in the measure's unit.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -115,6 +119,8 @@ def width(
     if (measure is None) != (target is None):
         raise UserError(f"--measure and --target go together; measures are {', '.join(UNITS)}")
     found = solutions(spec) if target is None else [solve(spec, measure, target, sparse) for sparse in (False, True)]
+    if all(solution.width is None for solution in found):
+        raise UserError("; ".join(dict.fromkeys(solution.reason for solution in found)))
     if as_json:
         print_json([dataclasses.asdict(solution) for solution in found])
     else:
@@ -129,17 +135,29 @@ def _published(spec: Spec) -> list[dict[str, Any]]:
     run = spec.run
     asked = {"sparsity": run.sparsity, "distribution": run.distribution} if run.sparsity > 0 else {}
     cells = page.frame(verdicts.compare(run.model, **asked))
+    if cells.empty:
+        raise UserError(
+            f"nothing was published of {run.model} at sparsity {run.sparsity:g}, {run.distribution}; "
+            "leave out --sparsity to see all that was"
+        )
     return json.loads(cells.to_json(orient="records"))
 
 
 def spec_as_json(spec: Spec) -> dict[str, Any]:
     """What ``flops --json`` prints."""
     layers = [
-        {**dataclasses.asdict(row), "macs": layer.macs}
+        {**dataclasses.asdict(row), "multiply_adds": layer.macs}
         | {f"{convention}_flops": layer.flops(row.nonzeros, convention) for convention in CONVENTIONS}
         for layer, row in zip(spec.network.layers, spec.layers(), strict=True)
     ]
-    return {**spec.costs(), "size_bytes": spec.size_bytes(), "file_bytes": file_bytes(spec), "layers": layers}
+    asked = {key: getattr(spec.run, key) for key in ("model", "method", "sparsity", "distribution", "multiplier")}
+    return {
+        **spec.costs(),
+        "size_bytes": spec.size_bytes(),
+        "file_bytes": file_bytes(spec),
+        "asked": asked,
+        "layers": layers,
+    }
 
 
 def _spec_of(
@@ -157,9 +175,14 @@ def _spec_of(
     fields |= {"model": model, "dataset": "digits", "protocol": {"steps": 32_000, **rest, **(protocol or {})}}
     solved = multiplier == EQUAL_FLOPS
     asked = parse_run({**fields, "model_options": _options(options or []), "multiplier": 1 if solved else multiplier})
-    if solved:
-        asked = dataclasses.replace(asked, multiplier=equal_flops_multiplier(asked, shape, classes or known_classes))
-    spec = resolve(asked, shape, classes or known_classes)
+    try:
+        if solved:
+            asked = dataclasses.replace(
+                asked, multiplier=equal_flops_multiplier(asked, shape, classes or known_classes)
+            )
+        spec = resolve(asked, shape, classes or known_classes)
+    except ValueError as error:  # of a run that nobody named
+        raise UserError(str(error).removeprefix(f"{asked.path}: ")) from error
     if spec.skip is not None:
         raise UserError(spec.skip)
     return spec

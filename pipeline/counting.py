@@ -27,7 +27,9 @@ FREE = (
     *("alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d", "channel_shuffle", "cumsum", "embedding"),
     *("feature_dropout", "hardswish", "hardswish_", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d"),
     *("one_hot", "pad", "pixel_shuffle", "pixel_unshuffle", "reflection_pad2d", "repeat", "replication_pad2d"),
-    *("softmax", "sort", "topk"),
+    *("flip", "glu", "index_select", "log_sigmoid", "ones_like", "prelu", "reflection_pad1d", "reflection_pad3d"),
+    *("repeat_interleave", "replication_pad1d", "replication_pad3d", "rms_norm", "softmax", "sort", "tile", "topk"),
+    *("tril", "triu"),
 )
 """Operations that Appendix H leaves out, beyond views and those that torch tags as element-wise or as reductions."""
 

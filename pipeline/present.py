@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from pipeline import models
 from pipeline.cost import CONVENTIONS
 from pipeline.export import FileSize, file_bytes
 from pipeline.plan import Spec
@@ -91,8 +92,9 @@ def status_line(status: StudyStatus) -> str:
 def layers_table(spec: Spec, rows: Sequence[LayerCount]) -> Table:
     """One row a layer, and the whole."""
     run = spec.run
-    table = _table(
-        f"{run.model}, {run.distribution}, sparsity {run.sparsity:g}",
+    table = _of_model(
+        spec,
+        f", {run.distribution}, sparsity {run.sparsity:g}",
         "layer",
         "shape",
         "weights",
@@ -119,7 +121,7 @@ def flops_table(spec: Spec) -> Table:
     """One row a layer, and the whole: multiply-adds when dense, FLOPs at the requested sparsity in both conventions."""
     rows, layers = spec.layers(), spec.network.layers
     columns = ("layer", "shape", "sparsity", "dense MACs", *(f"FLOPs ({convention})" for convention in CONVENTIONS))
-    table = _table(f"{spec.run.model}, one sample forward", *columns)
+    table = _of_model(spec, ", one sample forward", *columns)
     for layer, row in zip(layers, rows, strict=True):
         costs = [f"{layer.flops(row.nonzeros, convention):,}" for convention in CONVENTIONS]
         table.add_row(layer.layer, _shape(layer.shape), f"{row.sparsity:.4f}", f"{layer.macs:,}", *costs)
@@ -135,7 +137,7 @@ def costs_table(spec: Spec) -> Table:
     """The whole network's cost by convention, and its size."""
     size = f"size {spec.size_bytes():,} bytes, exported file {file_bytes(spec):,}"
     table = _table(
-        f"{spec.run.method}, multiplier {spec.run.multiplier:g}; {size}",
+        f"{spec.run.method}, multiplier {spec.run.multiplier:g}; {size}; x: over the dense network of these options",
         *("convention", "dense inference FLOPs", "inference FLOPs", "inference x", "train x"),
     )
     for convention, cost in spec.costs().items():
@@ -153,7 +155,7 @@ def costs_table(spec: Spec) -> Table:
 def published_table(spec: Spec, cells: Sequence[Mapping[str, Any]]) -> Table:
     """One row a published cell: reported, recomputed as stated and as it seems to have been done, and the verdict."""
     keys = ("source", "line", "method", "sparsity", "distribution", "multiplier", "metric", "published")
-    table = _table(f"{spec.run.model}, published beside recomputed", *keys, "recomputed", "verdict")
+    table = _table(f"{spec.run.model} as published, beside recomputed", *keys, "recomputed", "verdict")
     for cell in cells:
         numbers = [cell[key] for key in ("recomputed", "recomputed_otherwise") if cell[key] is not None]
         shown = " or ".join(f"{number:.5g}" for number in numbers) or "-"
@@ -164,14 +166,20 @@ def published_table(spec: Spec, cells: Sequence[Mapping[str, Any]]) -> Table:
 def widths_table(spec: Spec, found: Sequence[Solution]) -> Table:
     """One row a target: the widest network that meets it."""
     run = spec.run
-    table = _table(
-        f"{run.model}, {run.distribution}, sparsity {run.sparsity:g}",
+    table = _of_model(
+        spec,
+        f", {run.distribution}, sparsity {run.sparsity:g}",
         *("network", "measure", "target", "width", "reached"),
     )
     for solution in found:
         network = "sparse" if solution.sparse else "dense"
-        reached, target = f"{solution.reached:,} {UNITS[solution.measure]}", f"{solution.target:,.15g}"
-        table.add_row(network, solution.measure, target, f"{solution.width:.4f}", reached)
+        target, unit = f"{solution.target:,.15g}", UNITS[solution.measure]
+        width, reached = (
+            ("-", solution.reason)
+            if solution.width is None
+            else (f"{solution.width:.4f}", f"{solution.reached:,} {unit}")
+        )
+        table.add_row(network, solution.measure, target, width, reached)
     return table
 
 
@@ -263,6 +271,13 @@ def _peak_parameters(cls: type[Method]) -> str:
 def _all_or_active(cls: type[Method]) -> str:
     """D where every weight is active whatever sparsity is asked for, else S."""
     return "D" if cls.starts == "unmasked" and "sparsity" in cls.ignores else "S"
+
+
+def _of_model(spec: Spec, title: str, *columns: str) -> Table:
+    """A table of a model's numbers, with what must be said of them."""
+    table = _table(f"{spec.run.model}{title}", *columns)
+    table.caption = models.note(spec.run.model) or None
+    return table
 
 
 def _table(title: str, *columns: str) -> Table:

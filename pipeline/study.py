@@ -427,6 +427,8 @@ def _describe_run(error: Mapping[str, Any], where: Mapping[str, str]) -> str:
         key, message = [*key, cause.field], cause.defect
     if error["type"] == "unexpected_keyword_argument":
         message = f"unknown key; there are {', '.join(f.name for f in dataclasses.fields(_owner(key[:-1])))}"
+    elif key == ["multiplier"] and isinstance(error["input"], str):
+        message = f"is {error['input']!r}, it must be a number above 0, or {EQUAL_FLOPS}"
     elif error["type"] in ("missing", "missing_argument"):
         message = "is missing"
     elif error["type"] != "value_error":

@@ -12,6 +12,7 @@ import torch
 from pipeline import models
 from pipeline.cost import NetworkCost
 from pipeline.counting import trace
+from pipeline.factories import is_dotted
 from pipeline.plan import Spec, widened
 from sparse_methods.distributions import layer_sparsities
 from sparse_methods.network import maskable_weights
@@ -30,29 +31,35 @@ class Solution:
     """Whether the network is sparse as the specification has it, or dense."""
     measure: str
     target: float
-    width: float
-    """Multiplier of the model's channels."""
-    reached: int
+    width: float | None
+    """Multiplier of the model's channels, to four decimals; None: no width meets the target."""
+    reached: int | None
     """The measure at that width; never above the target."""
+    reason: str = ""
+    """Why there is no width."""
 
 
 def solutions(spec: Spec) -> list[Solution]:
     """Of every measure: the dense network that has what the sparse one has, and the sparse one that has what the dense has."""
-    found = []
-    for measure in UNITS:
-        for sparse in (False, True):
-            found.append(solve(spec, measure, at_width(spec, 1.0, not sparse)[measure], sparse))
-    return found
+    targets = {sparse: at_width(spec, 1.0, not sparse) for sparse in (False, True)}
+    return [solve(spec, measure, targets[sparse][measure], sparse) for measure in UNITS for sparse in (False, True)]
 
 
 def solve(spec: Spec, measure: str, target: float, sparse: bool) -> Solution:
     """The widest network of ``spec``'s model, ``sparse`` or dense, whose ``measure`` does not exceed ``target``.
 
-    Raises ValueError for an unknown measure and for a target that no width reaches.
+    Raises ValueError for an unknown measure, and for a target that is no positive number.
     """
     if measure not in UNITS:
         raise ValueError(f"unknown measure {measure!r}; there are {', '.join(UNITS)}")
-    width = widest(lambda width: at_width(spec, width, sparse)[measure], target, UNITS[measure])
+    if not 0 < target < math.inf:
+        raise ValueError(f"the target is {target!r}, it must be above 0 and finite")
+    try:
+        found = widest(lambda width: at_width(spec, width, sparse)[measure], target, UNITS[measure])
+    except ValueError as error:
+        return Solution(sparse, measure, target, None, None, str(error))
+    # Cut to what is printed, so that the printed width keeps the promise too.
+    width = math.floor(found * 1e4) / 1e4 or found
     return Solution(sparse, measure, target, width, at_width(spec, width, sparse)[measure])
 
 
@@ -77,8 +84,8 @@ def at_width(spec: Spec, width: float, sparse: bool) -> Mapping[str, int]:
 
 
 def _counted(spec: Spec, shapes: Mapping[str, tuple[int, ...]], options: Mapping[str, Any]) -> NetworkCost:
-    """The uses of a layer's weights do not depend on its width, but a network of one channel may lack some layers."""
-    if shapes.keys() == {layer.layer for layer in spec.network.layers}:
+    """In the suite's networks the uses of a weight do not depend on the width, but one of a single channel may lack layers."""
+    if not is_dotted(spec.run.model) and shapes.keys() == {layer.layer for layer in spec.network.layers}:
         return spec.network.reshaped(shapes)
     network = models.outline(spec.run.model, spec.input_shape, spec.classes, **options)
     return trace(network, spec.input_shape, models.counting_rules(spec.run.model))

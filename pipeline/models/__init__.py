@@ -103,6 +103,11 @@ def counting_rules(name: str) -> tuple[CountingRule, ...]:
     return next((family.counting_rules for family in FAMILIES if family.numbers(name) is not None), ())
 
 
+def note(name: str) -> str:
+    """What must be said with the numbers of model ``name``; mostly nothing."""
+    return next((family.note for family in FAMILIES if family.numbers(name) is not None), "")
+
+
 def found_architecture(name: str, layers: Mapping[str, tuple[int, ...]], masks: Mapping[str, Tensor]) -> dict[str, Any]:
     """Options of model ``name`` that leave out what ``masks`` made dead; ``layers`` are its weights' shapes, unmasked ones
     included. Raises ValueError for a model whose found architectures are not known."""

@@ -64,6 +64,7 @@ class CharLM(nn.Module):
 
 
 FAMILY = Family(
+    note="The paper leaves much of this network open: what is tied and what is masked is our choice, and so are its costs.",
     pattern="charlm_gru",
     spelling="charlm_gru",
     examples=("charlm_gru",),

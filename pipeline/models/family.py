@@ -84,6 +84,8 @@ class Family:
     layer_rules: tuple[LayerRule, ...]
     counting_rules: tuple[CountingRule, ...] = ()
     """Where the authors' counter charged something else than the network computes."""
+    note: str = ""
+    """What must be said with the family's numbers."""
     found_by: Callable[[Mapping[str, Tensor]], dict[str, Any]] | None = None
     """Options of the network that masks of all layers leave when dead units are removed; None: not known for the family."""
 

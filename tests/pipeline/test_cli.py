@@ -220,7 +220,14 @@ def test_layers_as_a_table(ask: Ask) -> None:
 
 def test_flops_as_json(ask: Ask) -> None:
     costs = ask("flops", "lenet300", "--sparsity", 0.9, "--json").json
-    assert list(costs) == ["macs", "rigl", "size_bytes", "file_bytes", "layers"]
+    assert list(costs) == ["macs", "rigl", "size_bytes", "file_bytes", "asked", "layers"]
+    assert costs["asked"] == {
+        "model": "lenet300",
+        "method": "rigl",
+        "sparsity": 0.9,
+        "distribution": "uniform",
+        "multiplier": 1.0,
+    }
     dense, sparse = 532_400, 53_240
     for convention, outputs in (("macs", 0), ("rigl", 410)):
         f_dense, f_sparse = dense + outputs, sparse + outputs
@@ -247,7 +254,7 @@ def test_flops_of_every_layer_as_json(ask: Ask) -> None:
         "nonzeros": 3_000,
         "sparsity": 0.9,
         "masked": True,
-        "macs": 30_000,
+        "multiply_adds": 30_000,
         "macs_flops": 6_000,
         "rigl_flops": 6_100,
     }
@@ -269,13 +276,21 @@ def test_flops_beside_what_was_published(ask: Ask) -> None:
     assert {(c["published"], c["verdict"]) for c in five_times} == {("2.09", "agrees")}
     assert all(c["sparsity"] == "0.8" for c in cells)
     table = ask(*asked).out
-    assert "published beside recomputed" in table and "2.0861" in table
+    assert "resnet50 as published, beside recomputed" in table and "2.0861" in table
     refused(ask("flops", "lenet5", "--compare", "published"), "no cost of 'lenet5' was published; there are some of")
+    none = ("flops", "resnet50", "--sparsity", 0.85, "--distribution", "erk", "--compare", "published")
+    refused(ask(*none), "nothing was published of resnet50 at sparsity 0.85, erk; leave out --sparsity")
 
 
 def test_flops_at_equal_flops(ask: Ask) -> None:
     costs = ask("flops", "lenet300", "--sparsity", 0.9, "--multiplier", "equal-flops", "--json").json
     assert costs["rigl"]["train_x"] == pytest.approx(1, abs=1e-3)
+    dense, sparse = 532_400 + 410, 53_240 + 410
+    assert costs["asked"]["multiplier"] == round(303 * dense / (302 * sparse + dense), 3)
+    refused(
+        ask("flops", "lenet300", "--multiplier", "equal-flop"),
+        "is 'equal-flop', it must be a number above 0, or equal-",
+    )
 
 
 def test_widths_as_json_and_as_a_table(ask: Ask) -> None:
@@ -287,6 +302,29 @@ def test_widths_as_json_and_as_a_table(ask: Ask) -> None:
     assert "200,000" in ask(*own).out
     refused(ask(*own[:-2]), "--measure and --target go together")
     refused(ask(*own[:-1], 100), "no width gives at most 100.0 bytes: the narrowest network has")
+    refused(ask(*own[:-1], "nan"), "the target is nan, it must be above 0 and finite")
+
+
+def test_a_width_that_is_not_there_is_a_row_with_its_reason(ask: Ask) -> None:
+    # LeNet's narrowest dense network has 784 + 1 + 10 weights; 2,000 FLOPs are for the sparse one alone.
+    rows = ask("width", "lenet300", "--sparsity", 0.9, "--measure", "macs", "--target", 1_500, "--json").json
+    assert [(row["sparse"], row["width"] is None) for row in rows] == [(False, True), (True, False)]
+    assert "no width gives at most 1500.0 FLOPs" in rows[0]["reason"]
+
+
+def test_a_printed_width_keeps_its_promise(ask: Ask) -> None:
+    for row in ask("width", "lenet300", "--sparsity", 0.9, "--json").json:
+        width, sparsity = f"width={row['width']:.4f}", 0.9 if row["sparse"] else 0.0
+        costs = ask("flops", "lenet300", "--option", width, "--sparsity", sparsity, "--json").json
+        if row["measure"] in ("macs", "rigl"):
+            assert costs[row["measure"]]["inference_flops"] == row["reached"] <= row["target"]
+        if row["measure"] == "size_bytes":
+            assert costs["size_bytes"] == row["reached"] <= row["target"]
+
+
+def test_numbers_of_a_network_that_the_record_leaves_open_say_so(ask: Ask) -> None:
+    assert "The paper leaves much of this network open" in ask("layers", "charlm_gru").out
+    assert "leaves" not in ask("layers", "lenet300").out
 
 
 def test_flops_depend_on_method_and_length(ask: Ask) -> None:

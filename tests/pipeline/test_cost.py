@@ -223,9 +223,10 @@ def test_a_weight_used_as_a_tensor_beside_its_layer_is_not_taken_for_free() -> N
 def test_what_appendix_h_leaves_out_costs_nothing() -> None:
     free = nn.Sequential(
         nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.SiLU(), nn.MaxPool2d(2), nn.Hardswish(), nn.Dropout2d(0.5),
-        nn.GroupNorm(2, 8), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4), nn.LayerNorm(4), nn.Softmax(1),
+        nn.GroupNorm(2, 8), nn.PReLU(), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4),
+        nn.LayerNorm(4), nn.Softmax(1),
     )  # fmt: skip
-    assert trace(free, (3, 8, 8)).layers == (LayerCost("0", (8, 3, 3, 3), 36), LayerCost("10", (4, 8), 1))
+    assert trace(free, (3, 8, 8)).layers == (LayerCost("0", (8, 3, 3, 3), 36), LayerCost("11", (4, 8), 1))
 
 
 def test_a_network_of_indices_says_so() -> None:

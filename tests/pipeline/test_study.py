@@ -434,7 +434,7 @@ def test_a_multiplier_of_equal_flops_is_solved_for(tmp_path: Path) -> None:
             ("digits", "a.b:c"),
             "the shape of 'a.b:c', and so the cost, is known only once it is prepared; give a number",
         ),
-        (("equal-flops]", "equal]"), "is 'equal'"),
+        (("equal-flops]", "equal]"), "is 'equal', it must be a number above 0, or equal-flops"),
     ],
     ids=["no closed form", "unknown shape", "mistyped"],
 )
