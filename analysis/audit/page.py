@@ -19,13 +19,15 @@ COLUMNS = ["Where", "Of", "Metric", "Published", "Recomputed", "Otherwise", "Ver
 LEAD = (
     "Every FLOPs, size and sparsity cell of the published record (analysis/published/published.csv, and the rows that "
     f"analysis/audit/{FURTHER.name} adds), by the line it stands in: as published; recomputed as its source states it; and, "
-    "where that differs, recomputed as the source seems to have done it. A verdict is computed from these, and a reason is "
-    "given only where the number comes out with it. Multiples are over the dense network's, trained once. Accuracies, and "
-    "how much of a network was explored, are no cells."
+    "where that differs, recomputed as the source seems to have done it. Whether a cell agrees is computed from these. What "
+    "a source seems to have done is a hypothesis of ours, chosen because the number comes out with it: it is marked as "
+    "inferred unless a source is named. Why a cell is not recomputable is written by hand (analysis/audit/rules.yaml). "
+    "Multiples are over the dense network's, trained once. Accuracies, and how much of a network was explored, are no cells."
 )
 ERRATA_LEAD = (
     "What the audit of the published record found: numbers that are of something else than what they are said to be, numbers "
-    "that nothing explains, and numbers that cannot be checked. Each statement stands beside the cells that it is made from."
+    "that nothing explains, and numbers that cannot be checked. Each statement stands beside the cells that it is made from. "
+    "Explanations are hypotheses of ours, chosen because the numbers come out with them: inferred, unless a source is named."
 )
 
 

@@ -33,6 +33,13 @@ class Hypothesis:
     name: str
     reason: str
     setting: Mapping[str, Any]
+    source: str = ""
+    """Where its authors are seen to do so; without one it is inferred, because numbers come out with it."""
+
+    @property
+    def words(self) -> str:
+        """The reason, and what it rests on."""
+        return f"{self.reason} ({self.source or 'inferred'})"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import csv
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Literal
-
-import torch
 
 from analysis.reported import PUBLISHED
 from pipeline import models
@@ -24,6 +22,9 @@ from sparse_methods.schedules import UpdateSchedule
 from sparse_methods.topology import zero_count
 
 LAYER_SPARSITIES = PUBLISHED / "layer_sparsities.csv"
+"""Sparsities of ResNet-50's layers, from google-research/rigl, imagenet_resnet/colabs/Resnet_50_Param_Flops_Counting.ipynb:
+of DSR, which its authors read off a figure of arXiv:1902.05967, and of STR, from a table of arXiv:2002.03231, which
+str_sparsities.py of the same repository has as well."""
 MULTIPLE_DIGITS, FLOPS_DIGITS = 2, 3
 """Decimals of a published multiple, significant digits of published FLOPs."""
 
@@ -37,6 +38,8 @@ class Setting:
     classes: int
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the model's factory; the dense network that a multiple is taken over has the same but for the width."""
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Layers that have another shape than the model gives them; not in the dense network that a multiple is taken over."""
     method: str | None = None
     """Id of the suite; None where nothing is trained."""
     sparsity: float = 0.0
@@ -94,7 +97,8 @@ def recompute(setting: Setting, quantity: str) -> float:
 
 def network(setting: Setting) -> NetworkCost:
     """The layers of the setting's network."""
-    return _network(setting.model, setting.input, setting.classes, json.dumps(dict(setting.options), sort_keys=True))
+    built = _network(setting.model, setting.input, setting.classes, json.dumps(dict(setting.options), sort_keys=True))
+    return built.reshaped({layer.layer: setting.shapes.get(layer.layer, layer.shape) for layer in built.layers})
 
 
 def sparsities(setting: Setting) -> dict[str, float]:
@@ -140,15 +144,15 @@ def _network(model: str, input: tuple[int, ...], classes: int, options: str) -> 
     usual, chosen = _traced(model, input, classes), json.loads(options)
     if not chosen:
         return usual
-    with torch.device("meta"):  # the uses of a layer's weights do not depend on the widths
-        built = models.build(model, input, classes, **chosen)
+    built = models.skeleton(
+        model, input, classes, **chosen
+    )  # the uses of a layer's weights do not depend on the widths
     return usual.reshaped({name: tuple(weight.shape) for name, weight in maskable_weights(built).items()})
 
 
 @functools.cache
 def _traced(model: str, input: tuple[int, ...], classes: int) -> NetworkCost:
-    with torch.random.fork_rng(devices=[]):  # an audit leaves the random numbers of others alone
-        return trace(models.build(model, input, classes), input, models.counting_rules(model))
+    return trace(models.outline(model, input, classes), input, models.counting_rules(model))
 
 
 @functools.cache
@@ -230,7 +234,7 @@ QUANTITIES: dict[str, Callable[[Setting], float]] = {
 def _dense_flops(setting: Setting) -> float:
     """f_D of the network of the usual width."""
     options = {name: value for name, value in setting.options.items() if name != "width"}
-    return network(replace(setting, options=options)).inference_flops(setting.convention)
+    return network(replace(setting, options=options, shapes={})).inference_flops(setting.convention)
 
 
 def _one_length(setting: Setting) -> float:

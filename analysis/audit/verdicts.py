@@ -1,4 +1,7 @@
-"""The verdict on each cell: computed from the number that is printed and those that are recomputed, never typed."""
+"""The verdict on each cell: computed from the number that is printed and those that are recomputed.
+
+Only the reason why a cell cannot be recomputed is typed, in ``rules.yaml``.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,7 @@ class Auditor:
         tried = [(hypothesis, self._computed(cell, stated, hypothesis.setting)) for hypothesis in stated.hypotheses]
         for hypothesis, found in tried:
             if cell.agrees(found):
-                return Verdict("explained", hypothesis.reason, hypothesis.name), found
+                return Verdict("explained", hypothesis.words, hypothesis.name), found
         return Verdict("rounding" if cell.nearly(computed) else "unexplained"), None
 
     def _computed(self, cell: Cell, stated: Stated, overrides: Mapping[str, Any]) -> float:
