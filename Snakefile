@@ -12,6 +12,7 @@ include: "pipeline/rules/common.smk"
 include: "pipeline/rules/train.smk"
 include: "pipeline/rules/analysis.smk"
 include: "pipeline/rules/flops.smk"
+include: "pipeline/rules/landscape.smk"
 
 
 rule all:
@@ -20,6 +21,7 @@ rule all:
         products("figures", "runs", STUDY.name),
         products("tables", "runs", STUDY.name),
         products("leaderboard", "runs", STUDY.name),
+        products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
         rules.audit.output,
         rules.costs.output,
 
@@ -33,6 +35,7 @@ rule train:
 rule figures:
     input:
         [products("figures", "reference", study) for study in REFERENCES],
+        [products("landscape", "reference", study) for study in MEASURED_REFERENCES],
 
 
 rule tables:
@@ -43,6 +46,12 @@ rule tables:
 rule leaderboard:
     input:
         [products("leaderboard", "reference", study) for study in REFERENCES],
+
+
+# From the final weights of the loaded study's runs: what is measured of its loss landscape, and the pages of it.
+rule landscape:
+    input:
+        products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
 
 
 # What sparsity costs, and the audit of the published costs: from the code, without any record.

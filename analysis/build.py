@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.act(options)
-    except (AnalysisError, OSError) as error:
+    except (AnalysisError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
@@ -84,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", default="resnet50", help="a model of the suite; default: %(default)s")
     command.add_argument("--out", required=True, type=Path, help="folder to write into")
     command.set_defaults(act=_costs)
+    about = "Write what was measured of a study's loss landscape: the figures, their numbers, and what section 4.5 comes to."
+    command = _measured_command(commands, "landscape", about)
+    command.add_argument("--study", required=True, help="name of the study, for titles")
+    command.add_argument("--out", required=True, type=Path, help="folder to write into")
+    command.set_defaults(act=_landscape)
+    about = "Write the measurements of a landscape as one landscape.jsonl to commit."
+    command = _measured_command(commands, "collect-landscape", about)
+    command.add_argument("--out", required=True, type=Path, help="the landscape.jsonl")
+    command.set_defaults(act=_collect_landscape)
     about = "Recompute every FLOPs, size and sparsity cell of the published record; write the verdicts and the errata."
     command = commands.add_parser("audit", help=about, description=about)
     command.add_argument("--out", required=True, type=Path, help="folder to write into")
@@ -97,6 +106,13 @@ def _command(commands: argparse._SubParsersAction, name: str, help: str | None) 
         "--records", required=True, type=Path, action="append", help="folder with records, below which all are read"
     )
     command.add_argument("--runs", type=Path, help="file with the run paths to keep, one per line; default: all")
+    return command
+
+
+def _measured_command(commands: argparse._SubParsersAction, name: str, about: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=about, description=about)
+    where = "folder with measurements (.json, landscape.jsonl), or a .jsonl"
+    command.add_argument("--measured", required=True, type=Path, action="append", help=where)
     return command
 
 
@@ -140,6 +156,29 @@ def _costs(options: argparse.Namespace) -> None:
     figures = {"training_cost": training_cost.draw(frame), "layer_sparsity": layer_sparsity.draw(options.model)}
     for name, (figure, data) in figures.items():
         style.save(figure, out / name, data)
+
+
+def _landscape(options: argparse.Namespace) -> None:
+    # Imported here: they import torch and matplotlib, which --help and collect do without.
+    from analysis import style
+    from analysis.figures import landscape as figures
+    from analysis.landscape import claims, results
+    from analysis.tables import landscape
+    from sparse_methods.methods import METHODS
+
+    measured, out = results.load(options.measured, METHODS), options.out
+    for name, (figure, data) in figures.draw(measured).items():
+        style.save(figure, out / name, data)
+    found, title = claims.findings(measured), f"Loss landscape of study {options.study}"
+    claims.table(found).to_csv(out / "claims.csv", index=False, lineterminator="\n")
+    (out / "landscape.html").write_text(landscape.html(measured, found, title, out), encoding="utf-8")
+    (out / "landscape.md").write_text(landscape.markdown(measured, found, title, out), encoding="utf-8")
+
+
+def _collect_landscape(options: argparse.Namespace) -> None:
+    from analysis.landscape import documents
+
+    documents.collect(options.measured, options.out)
 
 
 def _audit(options: argparse.Namespace) -> None:

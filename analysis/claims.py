@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
@@ -18,7 +18,15 @@ from analysis import stats, text
 from analysis.records import Loaded
 from pipeline.run import Run, Topology
 
-Verdict = Literal["supported", "contradicted", "undecided"]
+Verdict = Literal["supported", "contradicted", "undecided", "not tested here"]
+OPPOSITE: Mapping[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
+MEASURED = "Difference, points"
+"""Heading of what records say of a claim."""
+
+
+def verdict(difference: stats.Interval) -> Verdict:
+    """Whether a difference is above 0, by its interval; one seed decides nothing."""
+    return "supported" if difference.low > 0 else "contradicted" if difference.high < 0 else "undecided"
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,9 @@ class Claim:
         return f"{self.first.name} {'is no better than' if self.no_better else 'beats'} {self.second.name}"
 
     def verdict(self, difference: stats.Interval) -> Verdict:
-        """By the interval of first minus second; one seed decides nothing."""
-        if difference.low > 0:
-            return "contradicted" if self.no_better else "supported"
-        if difference.high < 0:
-            return "supported" if self.no_better else "contradicted"
-        return "undecided"
+        """By the interval of first minus second."""
+        found = verdict(difference)
+        return OPPOSITE.get(found, found) if self.no_better else found
 
 
 RIGL, SET, STATIC = Side("RigL", "rigl"), Side("SET", "set"), Side("Static", "static")
@@ -93,6 +98,26 @@ CLAIMS = (
 )
 
 
+class Judged(Protocol):
+    """What pages show of a claim in one setting, whatever it is tested on."""
+
+    @property
+    def claim(self) -> Any:
+        """With a ``sentence`` and a ``source``."""
+
+    @property
+    def setting(self) -> str:
+        """Where it was tested."""
+
+    @property
+    def measured(self) -> str:
+        """The numbers, in words."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What follows from them."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What records say of a claim in one setting."""
@@ -107,7 +132,7 @@ class Finding:
         return self.claim.verdict(self.difference)
 
     @property
-    def points(self) -> str:
+    def measured(self) -> str:
         """The difference in percentage points, with its interval and n."""
         return text.difference({f"difference_{name}": value for name, value in vars(self.difference).items()})
 
@@ -147,13 +172,13 @@ def table(found: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def markdown(found: Sequence[Finding]) -> str:
-    """The findings as a table of Markdown; a sentence where there are none."""
+def markdown(found: Sequence[Judged], measured: str = MEASURED) -> str:
+    """The findings as a table of Markdown, ``measured`` the heading of the numbers; a sentence where there are none."""
     if not found:
         return "No claim compares runs of this study."
-    lines = ["| Claim | Source | Setting | Difference, points | |", "| --- | --- | --- | ---: | --- |"]
+    lines = [f"| Claim | Source | Setting | {measured} | |", "| --- | --- | --- | ---: | --- |"]
     for finding in found:
-        words = (finding.claim.sentence, finding.claim.source, finding.setting, finding.points, finding.verdict)
+        words = (finding.claim.sentence, finding.claim.source, finding.setting, finding.measured, finding.verdict)
         lines.append(f"| {' | '.join(map(text.markdown, words))} |")
     return "\n".join(lines)
 

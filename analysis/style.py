@@ -64,6 +64,11 @@ MARKERS = ("<", ">", "*", "h", "d", "H", "8")
 DASHES: dict[str, str | tuple[int, ...]] = {"": "", "uniform": "", "erk": (4, 1.5), "erdos_renyi": (1, 1.5)}
 """Line styles by distribution, as seaborn takes them: solid (also where there is none), dashed, dotted."""
 
+SPACES = {"line": "#000000", "union": "#BB5566", "dense": "#004488", "intersection": "#999999"}
+"""Colours of the spaces that curves between solutions live in: Paul Tol's high-contrast set, black and a grey."""
+CURVES = {"linear": ("o", "-"), "quadratic": ("s", "-"), "cubic": ("D", (0, (4, 1.5)))}
+"""Marker and line style of these curves."""
+
 COLUMN_INCHES = 3.4
 FONT_POINTS = 8
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isnan
+from math import floor, isnan, log10
 from typing import Any
 
 from analysis.records import DISTRIBUTIONS
-from analysis.stats import STATUSES
+from analysis.stats import STATUSES, Interval
 
 NONE = "–"
 SUM = "Σ"
 SUM_NOTE = f"{SUM}: the sum over the batches of the runs, of methods that have no closed form of their training cost"
 INTERVAL_NOTE = "± is half the width of the 95 % Student t interval over n seeds; one seed has no interval"
+ROUNDING = 1e-9
 PROBLEMS = tuple(status for status in STATUSES if status != "done")
 
 
@@ -33,6 +34,16 @@ def difference(cell: Mapping[str, Any]) -> str:
         return NONE
     value = _with_half(100 * cell["difference_mean"], 100 * _half(cell, "difference_"), "+")
     return f"{value} (n={cell['difference_n']})"
+
+
+def interval(found: Interval, sign: str = "") -> str:
+    """ "0.78 ± 0.10", to two digits of the half width; "0.777" where it is none or rounding alone, a dash without a mean."""
+    if isnan(found.mean):
+        return NONE
+    if isnan(found.half) or found.half <= ROUNDING * abs(found.mean):
+        return f"{found.mean:{sign}.3g}".replace("-", "−")
+    digits = max(0, 1 - floor(log10(found.half)))
+    return f"{found.mean:{sign}.{digits}f}".replace("-", "−") + f" ± {found.half:.{digits}f}"
 
 
 def problems(cell: Mapping[str, Any]) -> str:

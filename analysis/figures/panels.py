@@ -42,13 +42,7 @@ def grid(keys: Sequence[tuple], share_x: bool = False) -> tuple[Figure, list[Axe
 
     Panels of one model and data set share y, and x if asked. With no keys there is one panel that says it has no data.
     """
-    count = max(len(keys), 1)
-    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
-    width = style.COLUMN_INCHES * columns + (LEGEND_INCHES if columns == 1 else 0)
-    figure = Figure(figsize=(width, PANEL_INCHES * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for spare in axes[count:]:
-        spare.set_axis_off()
+    figure, axes = blank(len(keys))
     first: dict[tuple, Axes] = {}
     for panel, key in zip(axes, keys, strict=False):
         panel.set_title(text.setting(*key))
@@ -58,6 +52,21 @@ def grid(keys: Sequence[tuple], share_x: bool = False) -> tuple[Figure, list[Axe
                 panel.sharex(first[key[:2]])
     if not keys:
         say(axes[0], "no data: no records were found")
+    return figure, axes
+
+
+def blank(count: int, height: float = PANEL_INCHES, projection: str | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, ``height`` inches each, at most two to a row; at least one, with room beside it.
+
+    ``projection`` is matplotlib's, such as 3d.
+    """
+    count = max(count, 1)
+    columns, rows = min(count, COLUMNS), -(-count // COLUMNS)
+    width = style.COLUMN_INCHES * columns + (LEGEND_INCHES if columns == 1 else 0)
+    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, subplot_kw={"projection": projection}).flat)
+    for spare in axes[count:]:
+        spare.set_axis_off()
     return figure, axes[:count]
 
 
@@ -170,6 +179,11 @@ def legend(figure: Figure, points: pd.DataFrame, looks: Looks, extra: Sequence[L
     handles += extra
     if (points["n"] > 1).any():
         handles.append(Line2D([], [], linestyle="", label="bars: 95 % t interval over n seeds"))
+    legend_of(figure, handles)
+
+
+def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """One legend of ``handles``: beside a single panel, below several; the figure grows by it."""
     if not handles:
         return
     width, height = figure.get_size_inches()

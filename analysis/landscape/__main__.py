@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.landscape.documents import SCHEMA_VERSION
 from analysis.landscape.measure import Bench, measure
 from pipeline.data.sources import cache_path
 from pipeline.data.tensors import DataError
@@ -29,8 +30,6 @@ from pipeline.record import write_json
 from pipeline.study import Study, load_study
 from pipeline.worker import UserError, choose_device
 from pipeline.yaml_source import StudyError
-
-SCHEMA_VERSION = 1
 
 
 def run(study: Study, job: LandscapeJob, results: Path, device: torch.device) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+NEARLY_MONOTONIC = 0.1
+"""The share of its descent that a nearly monotonic way climbs at most. Ours: the paper says "nearly monotonic" by eye."""
+
 
 @dataclass(frozen=True)
 class Barrier:
@@ -36,9 +39,8 @@ class Barrier:
     gaps: int
     """Losses that were not finite, which are passed over."""
 
-    def is_nearly_monotonic(self, tolerance: float = 0.1) -> bool:
-        """Whether the climb is at most ``tolerance`` of the descent. The share is ours: the paper calls a curve "nearly
-        monotonic" by eye."""
+    def is_nearly_monotonic(self, tolerance: float = NEARLY_MONOTONIC) -> bool:
+        """Whether the climb is at most ``tolerance`` of the descent."""
         return self.climb <= tolerance * self.descent
 
 

@@ -1,15 +1,15 @@
-"""Tables for people, whatever is in them: a page, or Markdown. The same style for all."""
+"""Tables and figures for people, whatever is in them: a page, or Markdown. The same style for all."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import text
-from analysis.claims import Finding
+from analysis import claims, text
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,45 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A figure that lies beside the page."""
+
+    title: str
+    caption: str
+    png: Path
+
+    @property
+    def source(self) -> str:
+        """The picture itself, so that a page needs nothing else."""
+        return f"data:image/png;base64,{base64.b64encode(self.png.read_bytes()).decode()}"
+
+
+@dataclass(frozen=True)
 class Panel:
-    """A table of its own: title, lines of what has no column, column headings, blocks of rows, notes."""
+    """A table of its own: title, lines of what has no column, column headings, blocks of rows, notes; before it, pictures."""
 
     title: str
     lines: list[tuple[str, str]]
     columns: list[str]
     blocks: list[Block]
     notes: list[str]
+    rows: str = "Method"
+    """What a row is."""
+    pictures: Sequence[Picture] = ()
 
 
-def html(title: str, panels: Sequence[Panel], caption: str, findings: Sequence[Finding] = ()) -> str:
-    """The panels, and what they say of claims, as a page that needs nothing else; everything is escaped."""
+def html(
+    title: str,
+    panels: Sequence[Panel],
+    caption: str,
+    findings: Sequence[claims.Judged] = (),
+    measured: str = claims.MEASURED,
+    template: str = "page.html.j2",
+) -> str:
+    """The panels, and what they say of claims, as a page that needs nothing else; everything is escaped.
+
+    ``measured`` is the heading of what is said of claims; ``template`` one of this folder.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -40,8 +67,8 @@ def html(title: str, panels: Sequence[Panel], caption: str, findings: Sequence[F
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(
-        title=title, panels=panels, findings=findings, caption=caption
+    return environment.get_template(template).render(
+        title=title, panels=panels, findings=findings, caption=caption, measured=measured
     )
 
 
@@ -54,6 +81,8 @@ def markdown(panels: Sequence[Panel], caption: str, level: int = 2) -> str:
 def _panel(panel: Panel, level: int) -> str:
     parts = [f"{'#' * level} {text.markdown(panel.title)}"]
     parts += [f"{text.markdown(name)}: {text.markdown(value)}." for name, value in panel.lines]
+    for one in panel.pictures:
+        parts += [f"![{text.markdown(one.title)}]({one.png.name})", text.markdown(one.caption)]
     for block in panel.blocks:
         lines = [[block.title, *panel.columns], ["---", *["---:"] * len(panel.columns)]]
         lines += [[name, *texts] for name, texts in block.rows]

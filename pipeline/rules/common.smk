@@ -43,6 +43,9 @@ VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
 REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
 )
+MEASURED_REFERENCES = sorted(
+    path.parent.name for path in Path("results/reference").glob("*/landscape.jsonl")
+)
 PRODUCTS = {
     "figures": [
         "accuracy.png",
@@ -53,7 +56,13 @@ PRODUCTS = {
         "cost.csv",
     ],
     "tables": ["main.html", "main.csv", "main.md", "main.tex"],
+    "landscape": ["landscape.html", "landscape.md", "claims.csv"],
     "leaderboard": ["index.html", "leaderboard.csv", "leaderboard.json"],
+}
+
+MEASURED = {
+    job.name: f"results/landscape/measured/{STUDY.name}/{job.name}.json"
+    for job in STUDY.landscape_jobs()
 }
 
 
@@ -90,3 +99,19 @@ def source_options(wildcards):
         "--runs",
         f"results/plans/{wildcards.study}.txt",
     ]
+
+
+def measured_of(wildcards):
+    if wildcards.src == "reference":
+        return f"results/reference/{wildcards.study}/landscape.jsonl"
+    if wildcards.study != STUDY.name:
+        raise WorkflowError(
+            f"study {wildcards.study!r} is not the loaded one: add --configfile pipeline/studies/{wildcards.study}.yaml"
+        )
+    return list(MEASURED.values())
+
+
+def measured_options(wildcards):
+    if wildcards.src == "reference":
+        return f"results/reference/{wildcards.study}/landscape.jsonl"
+    return f"results/landscape/measured/{wildcards.study}"

@@ -1,30 +1,34 @@
 # The loss landscape: one job for each measurement that the study asks for, from the final weights of its runs.
-LANDSCAPE_CODE = [tree_digest(Path(folder)) for folder in ("analysis/landscape", "pipeline/models")]
+from snakemake.io import report as in_report
 
-
-MEASURED = {
-    job.name: f"results/landscape/measured/{STUDY.name}/{job.name}.json"
-    for job in STUDY.landscape_jobs()
+LANDSCAPE_FIGURES = {
+    "fig6_left": "curves between solutions (Figure 6, left)",
+    "fig6_right": "going on from a static solution (Figure 6, right)",
+    "barriers": "barriers of all pairs",
+    "loss_plane": "map through three solutions",
+    "loss_surface": "the same map as a surface",
+    "loss_around": "maps around each solution",
+    "curvature": "curvature",
+    "appendix_a": "what opening weights reveals (Appendix A)",
+    "topology": "overlap, exploration and churn of masks",
+    "input_pixels": "which pixels are read",
 }
-
-
-def measured_of(wildcards):
-    if wildcards.src == "reference":
-        return f"results/reference/{wildcards.study}/landscape.jsonl"
-    if wildcards.study != STUDY.name:
-        raise WorkflowError(
-            f"study {wildcards.study!r} is not the loaded one: add --configfile pipeline/studies/{wildcards.study}.yaml"
-        )
-    return list(MEASURED.values())
-
-
-def measured_options(wildcards):
-    if wildcards.src == "reference":
-        return f"results/reference/{wildcards.study}/landscape.jsonl"
-    return f"results/landscape/measured/{wildcards.study}"
-
-
-for job in STUDY.landscape_jobs()]
+# As a list, because a rule's own syntax takes no comprehension of report().
+REPORTED = [
+    in_report(
+        f"results/landscape/{{src}}/{{study}}/{file}",
+        caption="../captions/landscape.rst",
+        category="Landscape",
+        labels={"study": "{study}", "page": label},
+    )
+    for file, label in [
+        ("landscape.html", "barriers and claims of section 4.5"),
+        *[(f"{name}.png", label) for name, label in LANDSCAPE_FIGURES.items()],
+    ]
+]
+LANDSCAPE_CODE = [
+    tree_digest(Path(folder)) for folder in ("analysis/landscape", "pipeline/models")
+]
 
 
 for job in STUDY.landscape_jobs():
@@ -61,27 +65,14 @@ rule landscape_of:
     input:
         measured_of,
     output:
-        report(
-            "results/landscape/{src}/{study}/landscape.html",
-            caption="../captions/landscape.rst",
-            category="Landscape",
-            labels={"study": "{study}", "page": "barriers and claims of section 4.5"},
-        ),
-        [
-            report(
-                f"results/landscape/{{src}}/{{study}}/{figure}.png",
-                caption=f"../captions/{figure}.rst",
-                category="Landscape",
-                labels={"study": "{study}", "page": label},
-            )
-            for figure, label in LANDSCAPE_FIGURES.items()
-        ],
+        REPORTED,
         [
             f"results/landscape/{{src}}/{{study}}/{figure}.{form}"
             for figure in LANDSCAPE_FIGURES
             for form in ("pdf", "csv")
         ],
         "results/landscape/{src}/{study}/landscape.md",
+        "results/landscape/{src}/{study}/claims.csv",
     log:
         "results/logs/landscape/{src}-{study}.log",
     conda:
