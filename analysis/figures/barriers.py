@@ -91,5 +91,5 @@ def _handles(data: pd.DataFrame) -> list[Line2D]:
     handles = [Line2D([], [], **_look(*way, hollow=False), label=results.curve_name(*way)) for way in ways]
     words = ["filled: training set; hollow: test set", f"bars: 95 % t interval, {cells.seeds(data['n'])} pairs"]
     if data["left_out"].any():
-        words.append(f"{data.loc[data['split'] == 'train', 'left_out'].sum()} ways with gaps are left out")
+        words.append(f"ways with gaps, left out: {data.loc[data['split'] == 'train', 'left_out'].sum()}")
     return [*handles, *map(cells.remark, words)]

@@ -48,11 +48,13 @@ def draw(overlaps: pd.DataFrame, moves: pd.DataFrame, explored: pd.DataFrame) ->
 
 def means(overlaps: pd.DataFrame, moves: pd.DataFrame, explored: pd.DataFrame) -> pd.DataFrame:
     """Over seeds, and over pairs of seeds."""
+    # Not a column of the whole table: pandas would give rows to a table that has none.
+    churned = moves[moves["churn"].notna()]
     parts = [
         overlaps.assign(quantity="overlap", value=overlaps["jaccard"] / overlaps["chance"]),
         moves.assign(quantity="explored", value=moves["explored"]),
         explored.assign(quantity="explored", value=explored["explored"]),
-        moves[moves["churn"].notna()].assign(quantity="churn", value=moves["churn"]),
+        churned.assign(quantity="churn", value=churned["churn"]),
     ]
     kinds = {"step": "Int64", "layer": "str"}
     both = pd.concat([part.reindex(columns=[*BY, "value"]).astype(kinds) for part in parts])

@@ -93,7 +93,7 @@ def test_ways_with_gaps_are_counted_and_have_no_part_in_a_height(tmp_path: Path,
     assert data["mean"].tolist() == pytest.approx([0.7, 0.7])  # on the training set, and on the test set
     assert data["n"].tolist() == [2, 2]
     assert data["left_out"].tolist() == [1, 1]
-    assert "1 ways with gaps are left out" in words(figure)
+    assert "ways with gaps, left out: 1" in words(figure)
 
 
 def test_every_pair_has_its_heights(measured: Measured) -> None:
