@@ -159,6 +159,13 @@ def test_topology_is_over_chance(measured: Measured) -> None:
     assert rigl.loc[rigl["quantity"] == "churn", "step"].tolist() == [100]
 
 
+def test_runs_that_kept_no_snapshots_have_no_churn(measured: Measured) -> None:
+    at_the_end = measured.moves[measured.moves["churn"].isna()]
+    _, data = topology.draw(measured.overlaps, at_the_end, measured.explored)
+    assert "churn" not in set(data["quantity"])
+    assert data["method"].notna().all()
+
+
 def test_every_pixel_has_its_number(measured: Measured) -> None:
     figure, data = input_pixels.draw(measured.inputs)
     assert data.loc[data["label"] == "RigL", "weights"].tolist() == [1, 2, 3, 4]
