@@ -20,6 +20,8 @@ LEGEND_COLUMNS = 3
 LINE_INCHES = 0.175
 CHARACTER_EMS, HANDLE_EMS = 0.56, 5.5
 """Widths in the legend: of a mean character, and of a handle with the gaps around it."""
+WIDEST_BESIDE = 0.6
+"""Share of a figure's width that a legend may take beside its panel."""
 MARKER_AREA = 26.0
 """Square points."""
 SPAN = 0.2
@@ -183,15 +185,16 @@ def legend(figure: Figure, points: pd.DataFrame, looks: Looks, extra: Sequence[L
 
 
 def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """One legend of ``handles``: beside a single panel, below several; the figure grows by it."""
+    """One legend of ``handles``: beside a single panel, unless its words would take the room, else below; the figure grows."""
     if not handles:
         return
     width, height = figure.get_size_inches()
-    if width < COLUMNS * style.COLUMN_INCHES:
+    labels = [str(handle.get_label()) for handle in handles]
+    if width < COLUMNS * style.COLUMN_INCHES and _inches(labels) <= WIDEST_BESIDE * width:
         figure.set_figheight(max(height, LINE_INCHES * (len(handles) + 1)))
         place = {"loc": "outside right center"}
     else:
-        columns = _columns_that_fit([str(handle.get_label()) for handle in handles], width)
+        columns = _columns_that_fit(labels, width)
         figure.set_figheight(height + LINE_INCHES * (-(-len(handles) // columns) + 1))
         place = {"loc": "outside lower center", "ncols": columns}
     figure.legend(handles=handles, frameon=False, handlelength=2.6, **place)
@@ -200,11 +203,15 @@ def legend_of(figure: Figure, handles: Sequence[Line2D]) -> None:
 def _columns_that_fit(labels: Sequence[str], width: float) -> int:
     """The most columns, filled one after the other as legends are, that are no wider than ``width`` inches."""
     for columns in range(LEGEND_COLUMNS, 1, -1):
-        longest = [max(map(len, part)) for part in np.array_split(labels, columns) if len(part)]
-        inches = sum(CHARACTER_EMS * length + HANDLE_EMS for length in longest) * style.FONT_POINTS / 72
-        if inches <= width:
+        parts = [list(part) for part in np.array_split(labels, columns) if len(part)]
+        if sum(map(_inches, parts)) <= width:
             return columns
     return 1
+
+
+def _inches(labels: Sequence[str]) -> float:
+    """Width of a column of the legend with these labels."""
+    return (CHARACTER_EMS * max(map(len, labels)) + HANDLE_EMS) * style.FONT_POINTS / 72
 
 
 def seeds(points: pd.DataFrame) -> str:
