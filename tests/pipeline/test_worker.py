@@ -283,7 +283,7 @@ def test_a_job_of_a_study_resolves_itself(
 ) -> None:
     bench = make_bench()
     (tmp_path / "two.yaml").write_text(
-        "extends: quick\nonly: {method: [static], seed: [0]}\n"
+        "extends: quick\ngrid: [{method: static, sparsity: [0.8, 0.9]}]\nseeds: 1\n"
         "base: {protocol.steps: 20, protocol.learning_rate.milestones: [10]}\n"
     )
     study = load_study(tmp_path / "two.yaml")
