@@ -161,10 +161,14 @@ def cadence(method: Method, schedule: UpdateSchedule) -> tuple[tuple[int | None,
     stretches, update = [], None
     step = batches = dense_gradients = 0
     last_update = schedule.begin - schedule.update_every
-    after = method.updates == "after_step"
-    while step < schedule.total_steps:
-        due = method.updates != "never" and method.is_due(step + after, last_update, schedule)
-        dense_gradients += method.needs_dense_gradient(step, due)
+    after, moves, total_steps = method.updates == "after_step", method.updates != "never", schedule.total_steps
+    # Bound once, and not asked where the answer is the contract's own: a run has hundreds of thousands of steps.
+    is_due, needs_dense = method.is_due, method.needs_dense_gradient
+    may_need_dense = type(method).needs_dense_gradient is not Method.needs_dense_gradient
+    while step < total_steps:
+        due = moves and is_due(step + after, last_update, schedule)
+        if may_need_dense:
+            dense_gradients += needs_dense(step, due)
         batches += 1
         if due:
             stretches.append((update, batches, dense_gradients))
