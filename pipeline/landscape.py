@@ -45,6 +45,8 @@ class Landscape(BaseModel):
     """Samples of the training set, and of the test set, that losses along curves and over maps are measured on, at most."""
     curve_steps: Annotated[int, Field(ge=1)] = 2000
     """Gradient steps that train the control points of a Bezier curve."""
+    longer_steps: list[Annotated[int, Field(ge=1)]] = []
+    """Further budgets, for the first pair alone: how much of a barrier a curve leaves depends on how long it was trained."""
     map_methods: list[str] = ["static", "rigl", "pruning"]
     """Methods whose solutions of seed 0 span the plane of a map: exactly three."""
     map_points: Annotated[int, Field(ge=5)] = 25
@@ -55,6 +57,11 @@ class Landscape(BaseModel):
     """Training samples that the Hessian is of."""
     trace_vectors: Annotated[int, Field(ge=2)] = 30
     """Random vectors of Hutchinson's estimate of the trace."""
+
+    def budgets(self, pair: Pair) -> list[int]:
+        """Steps that curves between the methods of ``pair`` are trained for, one fit each, the shortest first."""
+        further = self.longer_steps if self.pairs and pair == self.pairs[0] else []
+        return sorted({self.curve_steps, *further})
 
 
 @dataclass(frozen=True)

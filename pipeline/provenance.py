@@ -9,7 +9,7 @@ import io
 import platform
 import subprocess
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -50,11 +50,14 @@ def method_digest(method: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def tree_digest(folder: Path) -> str:
-    """Twelve hex digits over the source files below a folder: Python's tokens, the others' text."""
+def tree_digest(folder: Path, without: Container[str] = ()) -> str:
+    """Twelve hex digits over the source files below a folder: Python's tokens, the others' text.
+
+    ``without`` holds names of files that do not count.
+    """
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCE_SUFFIXES):
-        if not path.name.startswith("."):
+        if not path.name.startswith(".") and path.name not in without:
             digest.update(path.relative_to(folder).as_posix().encode())
             text = path.read_text(encoding="utf-8")
             digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())

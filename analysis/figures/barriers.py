@@ -1,6 +1,7 @@
 """Heights of the barriers between solutions: one panel a cell, in it the pairs of methods, each with all its curves.
 
-Points are means over pairs of seeds with 95 % t intervals: filled on the training set, hollow on the test set.
+Points are means over pairs of seeds with 95 % t intervals: filled on the training set, hollow on the test set. Of a pair whose
+curves were trained with several budgets the smallest is shown, the one that all pairs have (``budgets`` shows the others).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from analysis import style
 from analysis.figures import cells, panels
 from analysis.landscape import results
 
-COLUMNS = [*results.CELL, "pair", "curve", "space", "split", "mean", "low", "high", "n", "left_out"]
+BY = [*results.CELL, "pair", "curve", "space", "steps", "split"]
+COLUMNS = [*BY, "mean", "low", "high", "n", "left_out"]
 LINEAR_TO = 0.03
 """Heights in nats up to which the axis is linear, since many are 0; above it is logarithmic."""
 TICKS = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
@@ -30,7 +32,7 @@ RIGHT = 1.4
 
 def draw(barriers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The figure and its numbers, heights in nats by COLUMNS; ``left_out`` counts paths with gaps or whose fit diverged."""
-    data = means(barriers)
+    data = means(results.shortest(barriers))
     names = list(data["cell"].unique())
     pairs = list(data["pair"].unique())
     rows = len(pairs) * (len(results.WAYS) + GAP)
@@ -44,10 +46,9 @@ def draw(barriers: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def means(barriers: pd.DataFrame) -> pd.DataFrame:
-    """Over the pairs of seeds whose way is whole (``results.whole``)."""
-    by = [*results.CELL, "pair", "curve", "space", "split"]
-    everything = barriers.groupby(by, sort=False).size().rename("all").reset_index()
-    found = everything.merge(results.over_seeds(results.whole(barriers), by, "height"), on=by, how="left")
+    """Over the pairs of seeds whose way is whole (``results.whole``), each budget for itself."""
+    everything = barriers.groupby(BY, sort=False).size().rename("all").reset_index()
+    found = everything.merge(results.over_seeds(results.whole(barriers), BY, "height"), on=BY, how="left")
     found["n"] = found["n"].fillna(0).astype("int64")
     return found.assign(left_out=found["all"] - found["n"])[COLUMNS]
 
@@ -72,13 +73,14 @@ def _panel(panel: Axes, points: pd.DataFrame, pairs: list[str]) -> None:
 
 
 def _point(panel: Axes, point: dict, y: float) -> None:
-    look = _look(point["curve"], point["space"], hollow=point["split"] == "test")
-    panel.plot(point["mean"], y, **look)
+    shape = look(point["curve"], point["space"], hollow=point["split"] == "test")
+    panel.plot(point["mean"], y, **shape)
     if point["n"] > 1:
-        panel.hlines(y, max(point["low"], 0), point["high"], color=look["color"], linewidth=0.9, zorder=1)
+        panel.hlines(y, max(point["low"], 0), point["high"], color=shape["color"], linewidth=0.9, zorder=1)
 
 
-def _look(curve: str, space: str, hollow: bool) -> dict:
+def look(curve: str, space: str, hollow: bool = False) -> dict:
+    """How a barrier of this kind is drawn, as properties of a line of matplotlib's."""
     color = style.SPACES[space]
     face = "white" if hollow else color
     edge = {"markeredgecolor": color, "markeredgewidth": 0.8, "markerfacecolor": face, "markersize": 4}
@@ -88,7 +90,7 @@ def _look(curve: str, space: str, hollow: bool) -> dict:
 def _handles(data: pd.DataFrame) -> list[Line2D]:
     kept = set(zip(data["curve"], data["space"], strict=True))
     ways = [way for way in results.WAYS if way in kept]
-    handles = [Line2D([], [], **_look(*way, hollow=False), label=results.curve_name(*way)) for way in ways]
+    handles = [Line2D([], [], **look(*way), label=results.curve_name(*way)) for way in ways]
     words = ["filled: training set; hollow: test set", f"bars: 95 % t interval, {cells.seeds(data['n'])} pairs"]
     if data["left_out"].any():
         words.append(f"ways with gaps, left out: {data.loc[data['split'] == 'train', 'left_out'].sum()}")

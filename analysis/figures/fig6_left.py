@@ -37,8 +37,9 @@ def draw(profiles: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
 
 def _means(profiles: pd.DataFrame) -> pd.DataFrame:
-    """Over pairs, from START to END; curves whose fit diverged are left out and missing in n."""
+    """Over pairs, from START to END, each curve of its largest budget; those whose fit diverged are missing in n."""
     found = []
+    profiles = results.longest(profiles)
     for first, second in ((START, END), (END, START)):
         way = profiles[(profiles["first"] == first) & (profiles["second"] == second) & ~profiles["diverged"]]
         way = way[way["t"].between(0, 1)]

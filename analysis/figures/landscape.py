@@ -5,7 +5,17 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import appendix_a, barriers, curvature, fig6_left, fig6_right, input_pixels, loss_maps, topology
+from analysis.figures import (
+    appendix_a,
+    barriers,
+    budgets,
+    curvature,
+    fig6_left,
+    fig6_right,
+    input_pixels,
+    loss_maps,
+    topology,
+)
 from analysis.landscape.results import Measured
 
 
@@ -14,6 +24,7 @@ def draw(measured: Measured) -> dict[str, tuple[Figure, pd.DataFrame]]:
     return {
         "fig6_left": fig6_left.draw(measured.profiles),
         "barriers": barriers.draw(measured.barriers),
+        "budgets": budgets.draw(measured.barriers),
         "fig6_right": fig6_right.draw(measured.traces, measured.escapes),
         "loss_plane": loss_maps.plane(measured.planes),
         "loss_surface": loss_maps.surface(measured.planes),

@@ -20,6 +20,7 @@ import pandas as pd
 
 from analysis import stats, text
 from analysis.claims import Verdict, verdict
+from analysis.landscape import results
 from analysis.landscape.barriers import NEARLY_MONOTONIC
 from analysis.landscape.results import Measured, whole
 
@@ -151,7 +152,7 @@ def _ways(measured: Measured, cell: str, curve: str, space: str) -> pd.DataFrame
     found = measured.barriers
     ends = found["first"].isin(ENDS) & found["second"].isin(ENDS) & (found["first"] != found["second"])
     way = (found["curve"] == curve) & (found["space"] == space)
-    rows = found[(found["cell"] == cell) & (found["split"] == "train") & ends & way]
+    rows = results.longest(found[(found["cell"] == cell) & (found["split"] == "train") & ends & way])
     return whole(rows).set_index(SEEDS) if len(rows) else None
 
 

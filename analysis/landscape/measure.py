@@ -88,12 +88,12 @@ def curves(group: Sequence[Run], bench: Bench) -> Values:
     buffers = (first.buffers, second.buffers)
     line = paths.along(paths.straight(*ends), loss, paths.places(settings.points - 1, 0.2), buffers)
     found = [{"curve": "linear", "space": "line", "fit": None} | _with_barriers(line)]
-    protocol = group[0].protocol
-    fitting = paths.Fitting(settings.curve_steps, protocol.batch_size, protocol.learning_rate.peak)
-    seed = group[0].seed
+    protocol, seed = group[0].protocol, group[0].seed
     whole = Loss(network, bench.dataset)
-    for degree, space in itertools.product(settings.degrees, settings.spaces):
+    budgets = settings.budgets((group[0].method, group[1].method))
+    for steps, degree, space in itertools.product(budgets, settings.degrees, settings.spaces):
         movable = paths.space(space, *masks)
+        fitting = paths.Fitting(steps, protocol.batch_size, protocol.learning_rate.peak)
         fitted = paths.fit(whole, paths.straight(*ends, degree=degree), movable, fitting, seed)
         profile = paths.along(fitted.path, loss, paths.places(settings.points - 1), buffers)
         fit = asdict(fitting) | {"diverged_at": fitted.diverged_at, "movable": int(movable.sum())}

@@ -36,8 +36,11 @@ PLACE = ["model", "dataset", "distribution", "sparsity", "multiplier"]
 """Columns in whose order cells come."""
 PAIR = {"pair": "str", "first": "str", "second": "str", "seed_first": "int64", "seed_second": "int64"}
 """``pair`` in words; ``first`` is the method at t = 0."""
-CURVE = {"curve": "str", "space": "str", "diverged": "bool"}
-"""linear, quadratic or cubic; line, union, dense or intersection; whether its fit diverged, so that it means nothing."""
+CURVE = {"curve": "str", "space": "str", "steps": "int64", "learning_rate": "float64", "diverged": "bool"}
+"""linear, quadratic or cubic; line, union, dense or intersection; steps that its control points were trained for, 0 for the
+line, and at what peak rate; whether its fit diverged, so that it means nothing."""
+WAY = ["cell", "first", "second", "curve", "space"]
+"""Columns of which each combination is trained with one budget of steps, or with several."""
 RUN = {"method": "str", "label": "str", "seed": "int64"}
 CONTINUED = {"parent": "str", "moves_once": "bool"} | RUN
 
@@ -160,6 +163,16 @@ def curve_name(curve: str, space: str) -> str:
     return f"{curve}{SPACES[space]}"
 
 
+def longest(ways: pd.DataFrame) -> pd.DataFrame:
+    """Of profiles or barriers the rows of each way's largest budget."""
+    return ways[ways["steps"] == ways.groupby(WAY)["steps"].transform("max")]
+
+
+def shortest(ways: pd.DataFrame) -> pd.DataFrame:
+    """Of profiles or barriers the rows of each way's smallest budget, which all pairs of a cell have in common."""
+    return ways[ways["steps"] == ways.groupby(WAY)["steps"].transform("min")]
+
+
 def whole(barriers: pd.DataFrame) -> pd.DataFrame:
     """The barriers that say how high a way is: no gap in it, and its fit converged."""
     return barriers[(barriers["gaps"] == 0) & ~barriers["diverged"]]
@@ -189,9 +202,10 @@ def _barriers(group: Row) -> Iterator[Row]:
 def _of_curve(group: Row, curve: Row) -> Row:
     first, second = map(method_of, group["runs"])
     seeds = dict(zip(("seed_first", "seed_second"), group["seeds"], strict=True))
-    diverged = curve["fit"] is not None and curve["fit"]["diverged_at"] is not None
+    fit = curve["fit"] or {"steps": 0, "learning_rate": None, "diverged_at": None}
+    trained = {"steps": fit["steps"], "learning_rate": fit["learning_rate"], "diverged": fit["diverged_at"] is not None}
     names = {"first": first, "second": second, "curve": curve["curve"], "space": curve["space"]}
-    return names | seeds | {"diverged": diverged}
+    return names | seeds | trained
 
 
 def _traces(group: Row) -> Iterator[Row]:

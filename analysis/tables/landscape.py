@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis import claims as papers
 from analysis import stats, text
-from analysis.figures import appendix_a, barriers, curvature, topology
+from analysis.figures import appendix_a, barriers, budgets, curvature, topology
 from analysis.landscape import claims, results
 from analysis.landscape.results import Measured
 from analysis.tables import page
@@ -20,7 +20,8 @@ LEAD = (
     "What Figure 6 and section 4.5 of the RigL paper (arXiv:1911.11134) say of a sparse ResNet-50 on ImageNet, asked of "
     "{cells}. The paper prints no numbers for them, so statements are compared, not values. The scales are ours: a barrier's "
     "height is the most that the training loss exceeds the straight line between the losses of the two ends, and high is what "
-    "exceeds the difference of these losses; nearly monotonic is a climb of less than {climb} of the descent; a run stays "
+    "exceeds the difference of these losses; curves are those of the largest budget of training, and a longer one could lower "
+    "their barriers further; nearly monotonic is a climb of less than {climb} of the descent; a run stays "
     "whose loss falls by less than {fall} of what RigL's does. A verdict is that of the interval: undecided where it holds 0. "
     "{interval}."
 )
@@ -64,14 +65,17 @@ def panels(measured: Measured, figures: Path) -> list[Panel]:
 
 
 def _curves(measured: Measured, figures: Path) -> Panel:
-    means = barriers.means(measured.barriers)
+    means = barriers.means(results.shortest(measured.barriers))
     columns = [kind for kind in results.WAYS if kind in set(zip(means["curve"], means["space"], strict=True))]
     blocks = []
     for (cell, split), own in means.groupby(["cell", "split"], sort=False):
         title = f"{cell}: height of the barrier, {SPLITS[split]} set, nats"
         blocks.append(_block(title, own, "pair", ("curve", "space"), columns))
+    for (cell, pair), own in budgets.of_several(measured.barriers).groupby(["cell", "pair"], sort=False):
+        title = f"{cell}: height of the barrier, {SPLITS['train']} set, nats, {pair} by steps of training"
+        blocks.append(_block(title, own[own["steps"] > 0], "steps", ("curve", "space"), columns))
     names = [results.curve_name(*kind) for kind in columns]
-    pictures = _pictures(measured, figures, "curves", "fig6_left", "barriers")
+    pictures = _pictures(measured, figures, "curves", "fig6_left", "barriers", "budgets")
     return Panel("Curves between solutions", [], names, blocks, _gaps(measured.barriers), "Ends", pictures)
 
 

@@ -13,11 +13,17 @@ SHOWN = {
     "fig6_left": (
         "After Figure 6 left: training loss (mean cross-entropy, nats) from a pruning solution (t = 0) to a static one "
         "(t = 1), along the line and along Bézier curves whose control points were trained in the sparse space (the weights "
-        "active at either end), in the dense space, or in the intersection (those active at both; ours)."
+        "active at either end), in the dense space, or in the intersection (those active at both; ours), for as long as the largest budget has."
     ),
     "barriers": (
         "Heights of all barriers, on the training set and on the test set. Where both ends are of one method they are runs of "
-        "successive seeds, so that a run is in two pairs: these are not independent, and their intervals too narrow."
+        "successive seeds, so that a run is in two pairs: these are not independent, and their intervals too narrow. "
+        "Where curves of a pair were trained with several budgets, the smallest is shown, which all pairs have."
+    ),
+    "budgets": (
+        "What is left of the barrier by how long the control points were trained, of the pair for which that was varied. A "
+        "height that still falls with the budget is one of the search, not of the landscape: an upper bound of what the space "
+        "holds."
     ),
     "fig6_right": (
         "After Figure 6 right: on from the weights and the mask of a static solution, with a new optimizer and the whole "
@@ -76,7 +82,9 @@ def listed(words: Iterable[str]) -> str:
 def _curves(measured: Measured, document: Document) -> str:
     settings = document.settings
     fits = [curve["fit"] for group in document.found for curve in group["curves"] if curve["fit"]]
-    trained = dict.fromkeys(f"{fit['steps']:,} steps of {fit['batch_size']} samples" for fit in fits)
+    trained = dict.fromkeys(
+        f"{fit['steps']:,} steps of {fit['batch_size']} samples at a rate of {fit['learning_rate']:g}" for fit in fits
+    )
     own = _own(measured.profiles, document)
     parts = [_seeds(pd.concat([own["seed_first"], own["seed_second"]])), f"{settings['points']} points from t = 0 to 1"]
     parts += [f"control points trained for {listed(trained)}"] if trained else []

@@ -196,13 +196,13 @@ def group(*runs: tuple[str, int], **measured: Any) -> dict[str, Any]:
     return {"runs": paths, "seeds": [seed for _, seed in runs]} | measured
 
 
-def curve(name: str, space: str, losses: list, diverged_at: int | None = None) -> dict[str, Any]:
+def curve(name: str, space: str, losses: list, diverged_at: int | None = None, steps: int = 500) -> dict[str, Any]:
     """Losses at even places from t = 0 to 1, the same on both sets; "NaN" for what is not a number."""
     t = [k / (len(losses) - 1) for k in range(len(losses))]
     profile = {"t": t, "train_error": [0.1] * len(t), "test_error": [0.2] * len(t)}
     found = asdict(barriers.barrier(t, [float(loss) for loss in losses]))
     found["place"] = "NaN" if isnan(found["place"]) else found["place"]
-    fitted = {"steps": 500, "batch_size": 64, "learning_rate": 0.1, "diverged_at": diverged_at}
+    fitted = {"steps": steps, "batch_size": 64, "learning_rate": 0.1, "diverged_at": diverged_at}
     measured = {
         "profile": profile | {"train_loss": losses, "test_loss": losses},
         "barrier": {"train": found, "test": found},

@@ -14,6 +14,7 @@ from analysis import build, style
 from analysis.figures import (
     appendix_a,
     barriers,
+    budgets,
     curvature,
     fig6_left,
     fig6_right,
@@ -27,7 +28,7 @@ from analysis.landscape.results import Measured
 from analysis.tables import landscape as page
 
 FIGURES = (
-    *("fig6_left", "barriers", "fig6_right", "loss_plane", "loss_surface", "loss_around"),
+    *("fig6_left", "barriers", "budgets", "fig6_right", "loss_plane", "loss_surface", "loss_around"),
     *("curvature", "appendix_a", "topology", "input_pixels"),
 )
 CELL = "lenet300 on mnist, uniform, 95 %"
@@ -48,6 +49,51 @@ def line_curves(landscapes: SimpleNamespace, *seeds: list) -> list[dict]:
         landscapes.group(("static", seed), ("pruning", seed), curves=[landscapes.curve("linear", "line", losses)])
         for seed, losses in enumerate(seeds)
     ]
+
+
+def of_budgets(landscapes: SimpleNamespace, seed: int) -> list[dict]:
+    """The line, and a curve in the sparse space that the longer budget takes all of its barrier."""
+    line = landscapes.curve("linear", "line", [0.4, 1.3, 0.2])
+    fits = {500: [0.4, 0.8, 0.2], 4000: [0.4, 0.3, 0.2]}
+    trained = [landscapes.curve("quadratic", "union", losses, steps=steps) for steps, losses in fits.items()]
+    return [landscapes.group(("static", seed), ("pruning", seed), curves=[line, *trained])]
+
+
+@pytest.fixture
+def budgeted(tmp_path: Path, landscapes: SimpleNamespace) -> Measured:
+    """Three seeds, one pair with two budgets."""
+    groups = [group for seed in range(3) for group in of_budgets(landscapes, seed)]
+    return results.load([landscapes.write(tmp_path, landscapes.document("curves", *groups))], landscapes.methods)
+
+
+def test_each_figure_takes_the_budget_that_it_states(budgeted: Measured) -> None:
+    _, ways = fig6_left.draw(budgeted.profiles)
+    assert ways[(ways["curve"] == "quadratic") & (ways["t"] == 0.5)]["mean"].tolist() == [0.3]
+    _, heights = barriers.draw(budgeted.barriers)
+    assert set(heights[heights["curve"] == "quadratic"]["steps"]) == {500}
+    assert heights[heights["curve"] == "quadratic"]["mean"].tolist() == pytest.approx([0.5, 0.5])
+    assert len(heights[heights["curve"] == "linear"]) == 2  # the line has no budget, and stays
+
+
+def test_budgets_stand_side_by_side(budgeted: Measured) -> None:
+    figure, data = budgets.draw(budgeted.barriers)
+    assert data["steps"].tolist() == [0, 500, 4000]
+    assert data["mean"].tolist() == pytest.approx([1.0, 0.5, 0.0])
+    assert "Static – Pruning; bars: 95 % t interval, n=3 pairs" in words(figure)
+
+
+def test_one_budget_is_said_to_be_one(measured: Measured) -> None:
+    figure, data = budgets.draw(measured.barriers)
+    assert data.empty
+    assert [text.get_text() for text in figure.axes[0].texts] == [budgets.ONE_BUDGET]
+
+
+def test_claims_are_of_the_longest_budget(budgeted: Measured) -> None:
+    left = next(
+        found for found in claims.findings(budgeted) if found.claim.sentence == "The barrier that they meet is high"
+    )
+    assert left.verdict == "contradicted"
+    assert [test.words for test in left.tests] == ["0, the ends differ by 0.2 (n=3)"]
 
 
 def test_pruning_lies_at_0_and_static_at_1(measured: Measured) -> None:
@@ -197,7 +243,7 @@ def test_one_seed_of_four_cells_is_drawn_without_intervals(tmp_path: Path, lands
     measured = results.load([landscapes.write(tmp_path, *made)], landscapes.methods)
     assert [cell.rpartition(" on ")[0] for cell in measured.cells] == ["convnet", "convnet", "lenet300", "lenet300"]
     for name, (figure, data) in landscape_figures.draw(measured).items():
-        assert len(figure.axes) >= 4 or name == "input_pixels"
+        assert len(figure.axes) >= 4 or name in ("input_pixels", "budgets")
         assert "low" not in data or data["low"].isna().all()
 
 
