@@ -110,11 +110,48 @@ def load(folders: Iterable[Path], methods: Mapping[str, Any], runs: Sequence[str
     ``methods`` is ``sparse_methods.methods.METHODS``; of its classes what they state is read: label, family, year, citation,
     dense_parts, ignores, exempt and starts. ``runs`` restricts to these run paths. Raises AnalysisError as ``read`` does.
     """
-    loaded = read(folders, runs)
+    return _table(read(folders, runs), methods)
+
+
+def union(folders: Iterable[Path], methods: Mapping[str, Any]) -> Table:
+    """The table of several folders, of which some hold the same run, as a study may repeat another's cell.
+
+    Of the records of a run the latest counts, of those of equal date the last folder's; none of an older comparability version
+    beside one of a newer. Raises AnalysisError as ``read`` does for each folder, and when two records of a run, made by the
+    same code, differ in their result.
+    """
+    found: dict[str, list[Loaded]] = {}
+    for folder in folders:
+        for item in read([folder]):
+            others = found.setdefault(item.record.run, [])
+            for other in others:
+                _check_agreement(other, item)
+            others.insert(0, item)
+    return _table([max(found[run], key=_recency) for run in sorted(found)], methods)
+
+
+def _table(loaded: Sequence[Loaded], methods: Mapping[str, Any]) -> Table:
     frame = tidy(loaded, methods)
     current = frame["comparability_version"] == COMPARABILITY_VERSION
     ours = tuple(item for item in loaded if item.record.comparability_version == COMPARABILITY_VERSION)
     return Table(frame[current].reset_index(drop=True), frame[~current].reset_index(drop=True), ours)
+
+
+def _recency(item: Loaded) -> tuple[int, str]:
+    timing = item.record.timing
+    return item.record.comparability_version, timing.finished if timing else ""
+
+
+def _check_agreement(one: Loaded, other: Loaded) -> None:
+    """Raise AnalysisError where equal code gave one run two results."""
+    made_by = {(item.record.comparability_version, item.record.provenance.source_digest) for item in (one, other)}
+    results = [item.record.result for item in (one, other) if item.record.result is not None]
+    if len(made_by) == 1 and len({result.test_correct for result in results}) > 1:
+        counts = " and ".join(f"{result.test_correct} of {result.test_total}" for result in results)
+        raise AnalysisError(
+            f"run {one.record.run} has {counts} right, in {one.source} and {other.source}, by the same code\n"
+            "find out which is wrong, and delete it"
+        )
 
 
 def read(folders: Iterable[Path], runs: Sequence[str] | None = None) -> list[Loaded]:

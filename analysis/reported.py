@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,6 +15,8 @@ from analysis.errors import AnalysisError
 
 PUBLISHED = Path(__file__).parent / "published"
 RECORD, NAMES = PUBLISHED / "published.csv", PUBLISHED / "names.yaml"
+DECIMALS = 10
+"""That numbers are rounded to after a change of unit: 76.8 % is 0.768."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,42 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """What a published metric is of, and how its printed numbers become the suite's."""
+
+    metric: str
+    unit: float
+    """Of the printed number, over that of the suite."""
+    error: bool = False
+    """Whether the number is one less the metric."""
+    variant: str = ""
+    """How it is measured, if not at the last step."""
+    digitised: bool = False
+    """Whether it was read off a picture."""
+
+    def value(self, printed: str) -> float:
+        """``printed`` in the suite's unit."""
+        value = float(printed) * self.unit
+        return round(1 - value if self.error else value, DECIMALS)
+
+    def spread(self, printed: str) -> float:
+        """A printed standard deviation in the suite's unit; not a number where there is none."""
+        return round(float(printed) * self.unit, DECIMALS) if printed else math.nan
+
+
+@dataclass(frozen=True)
+class Source:
+    """What holds for every number of a source."""
+
+    citation: str
+    """Key of the bibliography."""
+    runs: int | None = None
+    """That a mean with a standard deviation is over; None where that is not stated."""
+    updates: Mapping[str, Any] = field(default_factory=dict)
+    """What it states of topology updates: update_every, drop_fraction, decay."""
+
+
+@dataclass(frozen=True)
 class Names:
     """The suite's words for published names. Each look-up raises AnalysisError, with the valid names, for an unknown one."""
 
@@ -75,6 +114,19 @@ class Names:
     def distribution(self, name: str) -> str | None:
         """Id of the distribution; None where none is stated, it has no meaning, or the suite does not have it."""
         return self._look_up("distributions", name)
+
+    def metric(self, name: str) -> Metric | None:
+        """What the metric is; None for one that the suite does not compare."""
+        known = self._look_up("metrics", name)
+        return known and Metric(**known)
+
+    def source(self, key: str) -> Source:
+        """What is known of the source ``key``."""
+        return Source(**self._look_up("sources", key))
+
+    def updates(self, method: str, source: str) -> Mapping[str, Any]:
+        """What is stated of topology updates of the method ``method``, by its name or else by the source."""
+        return {**self.source(source).updates, **self.tables["updates"].get(method, {})}
 
     def _look_up(self, table: str, name: str) -> Any:
         if name not in self.tables[table]:
