@@ -10,7 +10,7 @@ import pytest
 
 from analysis import build, costs
 from analysis.errors import AnalysisError
-from analysis.figures import layer_sparsity, training_cost
+from analysis.figures import fig12, training_cost
 from analysis.tables import costs as table
 from sparse_methods.methods import METHODS
 
@@ -172,7 +172,7 @@ def test_the_figure_of_training_keeps_every_methods_own_numbers(frame: pd.DataFr
 
 
 def test_layers_add_up_to_the_network(frame: pd.DataFrame) -> None:
-    _, data = layer_sparsity.draw("lenet300")
+    _, data = fig12.draw("lenet300")
     nine = data[data["sparsity"] == 0.9]
     assert list(nine["shape"]) == ["300x784", "100x300", "10x100"]
     assert nine["dense_inference_flops"].sum() == LENET_RIGL
