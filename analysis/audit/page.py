@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import text
 from analysis.audit.rules import Erratum
 from analysis.audit.verdicts import FURTHER, KINDS, Audited, Auditor, auditor
 from analysis.reported import Row
+from analysis.tables import page as pages
+from analysis.tables.page import Block, Panel
 
-COLUMNS = ["Where", "Of", "Metric", "Published", "Recomputed", "Otherwise", "Verdict"]
+COLUMNS = ["Of", "Metric", "Published", "Recomputed", "Otherwise", "Verdict"]
+WORDED = frozenset({0, 1, 5})
+"""Those that are words, the others being numbers."""
 LEAD = (
     "Every FLOPs, size and sparsity cell of the published record (analysis/published/published.csv, and the rows that "
     f"analysis/audit/{FURTHER.name} adds), by the line it stands in: as published; recomputed as its source states it; and, "
@@ -32,31 +35,12 @@ ERRATA_LEAD = (
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of texts under column headings."""
-
-    columns: list[str]
-    rows: list[list[str]]
-    numbers: range
-    """Columns that are aligned as numbers."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, sentences, and a table."""
-
-    title: str
-    words: list[str]
-    table: Table
-
-
-@dataclass(frozen=True)
 class Page:
     """What both languages are written from."""
 
     title: str
     lead: str
-    sections: list[Section]
+    panels: list[Panel]
 
 
 def write(audited: Sequence[Audited], folder: Path, judge: Auditor | None = None) -> list[Path]:
@@ -98,19 +82,22 @@ def frame(audited: Sequence[Audited]) -> pd.DataFrame:
     )
 
 
-def counts(audited: Sequence[Audited]) -> Table:
+def counts(audited: Sequence[Audited]) -> Panel:
     """Cells by source and kind of verdict, and all of them."""
     by_source: dict[str, Counter[str]] = {}
     for one in audited:
         by_source.setdefault(one.cell.row.source_key, Counter())[one.verdict.kind] += 1
     by_source["all"] = sum(by_source.values(), Counter())
-    rows = [[source, *(str(count[kind]) for kind in KINDS), str(count.total())] for source, count in by_source.items()]
-    return Table(["Source", *KINDS.values(), "cells"], rows, range(1, len(KINDS) + 2))
+    rows = [
+        (source, [str(count[kind]) for kind in KINDS] + [str(count.total())]) for source, count in by_source.items()
+    ]
+    return Panel("Verdicts", [], [*KINDS.values(), "cells"], [Block("", rows)], [], rows="Source")
 
 
-def table(audited: Sequence[Audited]) -> Table:
-    """One row per cell."""
-    return Table(COLUMNS, [_line(one) for one in audited], range(3, 6))
+def table(title: str, words: Sequence[str], audited: Sequence[Audited]) -> Panel:
+    """One row per cell, after ``words``."""
+    rows = [(_where(one.cell.row), _texts(one)) for one in audited]
+    return Panel(title, [], COLUMNS, [Block("", rows)], [], rows="Where", sentences=words, worded=WORDED)
 
 
 def overview(audited: Sequence[Audited]) -> Page:
@@ -118,21 +105,20 @@ def overview(audited: Sequence[Audited]) -> Page:
     places: dict[tuple[str, str], list[Audited]] = {}
     for one in audited:
         places.setdefault((one.cell.row.source_key, one.cell.row.where_in_source), []).append(one)
-    sections = [Section("Verdicts", [], counts(audited))]
-    sections += [Section(f"{source}: {place}", _whys(own), table(own)) for (source, place), own in places.items()]
-    return Page("Audit of the published costs", LEAD, sections)
+    panels = [table(f"{source}: {place}", _whys(own), own) for (source, place), own in places.items()]
+    return Page("Audit of the published costs", LEAD, [counts(audited), *panels])
 
 
 def errata(audited: Sequence[Audited], judge: Auditor) -> Page:
     """Every erratum in words, with its cells."""
-    sections = []
+    panels = []
     for erratum in judge.book.errata:
         cells = members(erratum, audited, judge)
         if erratum.otherwise is not None:
             cells = [replace(one, actual=judge.otherwise(one.cell, erratum.otherwise)) for one in cells]
         number = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
-        sections.append(Section(erratum.title, [f"{erratum.words} ({number}.)"], table(cells)))
-    return Page("Errata of the published costs", ERRATA_LEAD, sections)
+        panels.append(table(erratum.title, [f"{erratum.words} ({number}.)"], cells))
+    return Page("Errata of the published costs", ERRATA_LEAD, panels)
 
 
 def members(erratum: Erratum, audited: Sequence[Audited], judge: Auditor) -> list[Audited]:
@@ -149,26 +135,12 @@ def members(erratum: Erratum, audited: Sequence[Audited], judge: Auditor) -> lis
 
 def markdown(page: Page) -> str:
     """The page as Markdown."""
-    parts = [f"# {page.title}", page.lead]
-    for section in page.sections:
-        parts += [f"## {text.markdown(section.title)}", *map(text.markdown, section.words)]
-        alignment = ["---:" if index in section.table.numbers else "---" for index in range(len(section.table.columns))]
-        rows = [[text.markdown(cell) for cell in row] for row in section.table.rows]
-        lines = [section.table.columns, alignment, *rows]
-        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(parts) + "\n"
+    return f"# {page.title}\n\n{page.lead}\n\n{pages.markdown(page.panels)}"
 
 
 def html(page: Page) -> str:
     """The page as one file that needs nothing else; everything from the record is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2").render(page=page)
+    return pages.html(page.title, page.panels, lead=page.lead)
 
 
 def published(one: Audited) -> str:
@@ -188,11 +160,9 @@ def recomputed(one: Audited, value: float | None) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
-def _line(one: Audited) -> list[str]:
-    row = one.cell.row
+def _texts(one: Audited) -> list[str]:
     return [
-        _where(row),
-        _of(row),
+        _of(one.cell.row),
         one.cell.metric,
         published(one),
         recomputed(one, one.stated),

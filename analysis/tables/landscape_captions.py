@@ -13,7 +13,8 @@ SHOWN = {
     "fig6_left": (
         "After Figure 6 left: training loss (mean cross-entropy, nats) from a pruning solution (t = 0) to a static one "
         "(t = 1), along the line and along Bézier curves whose control points were trained in the sparse space (the weights "
-        "active at either end), in the dense space, or in the intersection (those active at both; ours), for as long as the largest budget has."
+        "active at either end), in the dense space, or in the intersection (those active at both; ours). Of "
+        "several budgets of training the largest."
     ),
     "barriers": (
         "Heights of all barriers, on the training set and on the test set. Where both ends are of one method they are runs of "

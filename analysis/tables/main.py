@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from analysis import stats, text
-from analysis.claims import Finding
+from analysis.claims import Judged
+from analysis.tables import latex as latex_of
 from analysis.tables import page
 from analysis.tables.page import Block, Panel
 
@@ -50,10 +51,10 @@ def latex(cells: pd.DataFrame, label: str) -> str:
     found = panels(cells)
     if not found:
         return "% No data: no records were found.\n"
-    return "\n".join(_latex_panel(panel, f"tab:{label}-{number}") for number, panel in enumerate(found, start=1))
+    return "\n".join(latex_of.table(panel, CAPTION, f"{label}-{number}") for number, panel in enumerate(found, start=1))
 
 
-def html(cells: pd.DataFrame, title: str, findings: Sequence[Finding] = ()) -> str:
+def html(cells: pd.DataFrame, title: str, findings: Sequence[Judged] = ()) -> str:
     """The tables, and what they say of claims, as a page that needs nothing else; everything from records is escaped."""
     return page.html(title, panels(cells), CAPTION, findings)
 
@@ -164,40 +165,3 @@ def _costs(cells: pd.DataFrame) -> list[str]:
 
 def _name(cell: Mapping[str, Any]) -> str:
     return f"{cell['series']} at {text.sparsity(cell['axis_sparsity'])}"
-
-
-def _latex_panel(panel: Panel, label: str) -> str:
-    width = len(panel.columns) + 1
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(f'{panel.title}. {CAPTION}')}}}"]
-    lines += [rf"\label{{{_latex(label)}}}", rf"\begin{{tabular}}{{l{'r' * max(width - 1, 1)}}}", r"\toprule"]
-    lines.append(_latex_row(["", *panel.columns]))
-    for name, value in panel.lines:
-        lines += [r"\midrule", rf"{_latex(name)} & \multicolumn{{{max(width - 1, 1)}}}{{c}}{{{_latex(value)}}} \\"]
-    for block in panel.blocks:
-        lines += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_latex(block.title)}}}}} \\"]
-        lines += [_latex_row([name, *texts]) for name, texts in block.rows]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in panel.notes]
-    return "\n".join([*lines, r"\end{table}", ""])
-
-
-def _latex_row(texts: Sequence[str]) -> str:
-    return " & ".join(map(_latex, texts)) + r" \\"
-
-
-LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": "$-$",
-    "Σ": r"$\Sigma$",
-    "–": "--",
-}
-
-
-def _latex(value: str) -> str:
-    return value.translate(str.maketrans(LATEX))

@@ -462,7 +462,8 @@ def test_a_network_is_compared_with_what_was_published_of_it() -> None:
     }
     assert {one.cell.printed for one in found if one.cell.metric == "test_flops_x"} == {"0.24"}
     assert len(verdicts.compare("lenet300")) > len(verdicts.compare("lenet300", method="rigl")) > 0
-    assert page.table(found).rows[0][3:5] == ["0.25", "0.2457"]
+    (block,) = page.table("ResNet-50", [], found).blocks
+    assert block.rows[0][1][2:4] == ["0.25", "0.2457"]
 
 
 def test_a_network_of_which_nothing_was_published_is_refused() -> None:
@@ -471,8 +472,8 @@ def test_a_network_of_which_nothing_was_published_is_refused() -> None:
 
 
 def test_counts_are_of_every_cell(audited: list[Audited]) -> None:
-    table = page.counts(audited)
-    *sources, total = [[int(number) for number in row[1:]] for row in table.rows]
+    (block,) = page.counts(audited).blocks
+    *sources, total = [[int(number) for number in numbers] for _, numbers in block.rows]
     assert [sum(column) for column in zip(*sources, strict=True)] == total
     assert total[-1] == sum(total[:-1]) == len(audited)
 
