@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis import claims, records, stats, text
 from analysis.errors import AnalysisError
+from analysis.landscape.results import Measured
 from analysis.tables import main
 
 RESULTS, CLAIMS, METHODS, AUDIT = "results", "claims", "methods", "audit"
@@ -36,10 +37,11 @@ def results(studies: Sequence[tuple[str, pd.DataFrame]]) -> str:
     return "\n\n".join(f"### {name}\n\n{_measured(frame)}\n\n{_tables(frame)}" for name, frame in studies)
 
 
-def claims_block(table: records.Table) -> str:
-    """What the records of ``table`` say of the papers' claims, and where they were measured."""
-    note = f"{text.INTERVAL_NOTE}. The verdict is the interval's: undecided where it holds 0."
-    return f"{_measured(table.current)}\n\n{claims.markdown(claims.findings(table.loaded))}\n\n{note}"
+def claims_block(table: records.Table, measured: Measured | None = None) -> str:
+    """What the records of ``table`` and the measurements of landscapes say of the papers' claims, one row a claim."""
+    judged = claims.judge(table, measured)
+    note = f"{text.INTERVAL_NOTE}; × is first over second. The verdict is the interval's. {claims.multiplicity(judged)}"
+    return f"{_measured(table.current)}\n\n{claims.summary(judged)}\n\n{note}"
 
 
 def audit_block(audit: pd.DataFrame) -> str:

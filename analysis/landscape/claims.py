@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import stats, text
-from analysis.claims import Verdict, verdict
 from analysis.landscape import results
 from analysis.landscape.barriers import NEARLY_MONOTONIC
 from analysis.landscape.results import Measured, whole
+from analysis.verdicts import Verdict, together, verdict
 
 STATIC, RIGL = "static", "rigl"
 ENDS = ("pruning", STATIC)
@@ -46,7 +46,7 @@ class Test:
 
     @property
     def verdict(self) -> Verdict:
-        """By the margin's interval; one pair of seeds decides nothing."""
+        """By the margin's interval; fewer than three pairs of seeds decide nothing."""
         return verdict(self.margin)
 
 
@@ -54,6 +54,8 @@ class Test:
 class Statement:
     """A sentence that is tested, in our words."""
 
+    name: str
+    """By which ``analysis/claims.yaml`` calls it."""
     sentence: str
     source: str
     """Citation key and place."""
@@ -72,10 +74,7 @@ class Finding:
     @property
     def verdict(self) -> Verdict:
         """All tests must agree to support it; one is enough to contradict it."""
-        verdicts = {test.verdict for test in self.tests}
-        if not verdicts:
-            return "not tested here"
-        return "contradicted" if "contradicted" in verdicts else verdicts.pop() if len(verdicts) == 1 else "undecided"
+        return together(test.verdict for test in self.tests)
 
     @property
     def measured(self) -> str:
@@ -191,10 +190,22 @@ def _mean(values: pd.Series) -> str:
 
 
 STATEMENTS = (
-    Statement("A high barrier stands on the line between a pruning and a static solution", LEFT, _line_is_high),
-    Statement("Quadratic and cubic Bézier curves in the sparse space still meet a barrier", LEFT, _barrier_is_left),
-    Statement("The barrier that they meet is high", LEFT, _barrier_left_is_high),
-    Statement("A quadratic Bézier curve in the dense space is nearly monotonic", LEFT, _dense_way_is_nearly_monotonic),
-    Statement("Trained on as static, a static solution stays", RIGHT, _static_stays),
-    Statement("RigL escapes from it to a lower training loss", RIGHT, _rigl_escapes),
+    Statement(
+        "line-is-high", "A high barrier stands on the line between a pruning and a static solution", LEFT, _line_is_high
+    ),
+    Statement(
+        "barrier-is-left",
+        "Quadratic and cubic Bézier curves in the sparse space still meet a barrier",
+        LEFT,
+        _barrier_is_left,
+    ),
+    Statement("barrier-left-is-high", "The barrier that they meet is high", LEFT, _barrier_left_is_high),
+    Statement(
+        "dense-curve-is-nearly-monotonic",
+        "A quadratic Bézier curve in the dense space is nearly monotonic",
+        LEFT,
+        _dense_way_is_nearly_monotonic,
+    ),
+    Statement("static-stays", "Trained on as static, a static solution stays", RIGHT, _static_stays),
+    Statement("rigl-escapes", "RigL escapes from it to a lower training loss", RIGHT, _rigl_escapes),
 )

@@ -125,7 +125,7 @@ def test_a_static_run_that_goes_on_falling_does_not_stay(tmp_path: Path, landsca
     runs = [
         landscapes.escape(method, seed, 0.4, end)
         for method, end in (("static", 0.2), ("rigl", 0.1))
-        for seed in range(2)
+        for seed in range(3)
     ]
     found = of(tmp_path, landscapes, landscapes.document("escape", *runs))
     assert found[STAYS].verdict == "contradicted"
@@ -138,11 +138,15 @@ def test_rigl_that_moves_once_is_not_rigl(tmp_path: Path, landscapes: SimpleName
     assert found[ESCAPES].verdict == "not tested here"
 
 
-def test_one_pair_of_seeds_decides_nothing(tmp_path: Path, landscapes: SimpleNamespace) -> None:
-    found = of(tmp_path, landscapes, ways(landscapes, landscapes.curve("linear", "line", [0.4, 1.3, 0.2]), seeds=1))
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_pairs_of_seeds_decide_nothing(
+    seeds: int, tmp_path: Path, landscapes: SimpleNamespace
+) -> None:
+    line = landscapes.curve("linear", "line", [0.4, 1.3, 0.2])
+    found = of(tmp_path, landscapes, ways(landscapes, line, seeds=seeds))
     assert found[LINE].verdict == "undecided"
-    assert found[LINE].tests[0].margin.n == 1
-    assert found[LINE].measured == "height: 1, the ends differ by 0.2 (n=1)"
+    assert found[LINE].tests[0].margin.n == seeds
+    assert found[LINE].measured == f"height: 1, the ends differ by 0.2 (n={seeds})"
 
 
 def test_a_line_with_a_gap_does_not_count(tmp_path: Path, landscapes: SimpleNamespace) -> None:
@@ -175,6 +179,11 @@ def test_the_table_has_one_row_a_test(found: list[Finding]) -> None:
     written = papers.markdown(found, claims.MEASURED)
     assert "| Measured, nats of training loss | |" in written
     assert "height: 1.10 ± 0.25, the ends differ by 0.2 (n=3) | supported |" in written
+
+
+def test_statements_have_names_of_their_own() -> None:
+    names = [statement.name for statement in claims.STATEMENTS]
+    assert len(set(names)) == len(names) == 6
 
 
 def test_every_statement_names_a_reference() -> None:

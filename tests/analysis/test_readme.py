@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from analysis import readme
+from analysis import readme, records
+from analysis.claims import vocabulary
 from analysis.errors import AnalysisError
+from sparse_methods.methods import METHODS
 
 BEGIN, END = readme.markers(readme.RESULTS)
 OTHER = "<!-- BEGIN methods -->\nother\n<!-- END methods -->"
@@ -42,6 +46,20 @@ def test_a_study_without_records_says_so(frame: pd.DataFrame) -> None:
 def test_markers_must_be_there_once(text: str) -> None:
     with pytest.raises(AnalysisError, match="BEGIN results"):
         readme.replaced(text, readme.RESULTS, "block")
+
+
+def test_claims_are_one_row_each(study: Path) -> None:
+    block = readme.claims_block(records.load([study], METHODS))
+    rows = [line for line in block.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(vocabulary.load(METHODS))
+    assert block.startswith("27 runs, 3 seeds per cell, measured on two cores of a test")
+    (static,) = (row for row in rows if row.startswith("| RigL is at least as accurate as Static"))
+    assert "| supported in 2 of 2 settings; 1 of 2 tests not run here |" in static
+    assert "+1.10 ± 0.25 points (n=3)" in static
+    assert static.endswith("| WRN-22-2 on CIFAR-10, ERK, 50 to 95 %; here lenet300 on mnist |")
+    (bug,) = (row for row in rows if "must be averaged over replicas" in row)
+    assert "| not tested here: it describes a bug" in bug
+    assert "intervals were held against claims" in block
 
 
 def test_the_audit_is_counted_by_source_and_verdict() -> None:
