@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import cost_commands, export, present
+from pipeline import cost_commands, export, present, validate_command
 from pipeline.checkpoint import CheckpointError
 from pipeline.cost_commands import AsJson
 from pipeline.data import sources
@@ -32,7 +31,7 @@ from pipeline.yaml_source import StudyError
 from sparse_methods.methods import METHODS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-for command in (cost_commands.layers, cost_commands.flops, cost_commands.width):
+for command in (cost_commands.layers, cost_commands.flops, cost_commands.width, validate_command.validate):
     app.command()(command)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or the path of a .yaml file.")]
@@ -94,26 +93,6 @@ def list_methods(as_json: AsJson = False) -> None:
         print_json([card.as_json() for card in cards])
     else:
         out.print(present.methods_table(cards))
-
-
-@app.command()
-def validate(study: StudyName) -> None:
-    """Check a study: its keys, names and values, and that every run's network and layers exist."""
-    chosen = load_study(study)
-    shapes = {name: sources.known_shape(name) for name in chosen.datasets}
-    found = sum(r.finds_its_network for r in chosen.runs)
-    specs = [_resolved(r, shapes[r.dataset]) for r in chosen.runs if shapes[r.dataset]]
-    skips = Counter(f"{spec.run.cell}: {spec.skip}" for spec in specs if spec.skip is not None)
-    unknown = len(chosen.runs) - len(specs)
-    notes = [f"{skips.total()} to be skipped"] * bool(skips)
-    notes += [f"{found} whose network another run finds first"] * bool(found)
-    notes += [f"{unknown} on a data set of your own, whose shape is known once it is prepared"] * bool(unknown)
-    out.print(
-        f"{chosen.name} is valid: {len(chosen.runs)} runs in {len(chosen.jobs())} jobs"
-        + "".join(f", {n}" for n in notes)
-    )
-    for reason, count in skips.items():
-        out.print(f"skipped ({count}) {reason}", highlight=False, soft_wrap=True)
 
 
 @app.command()
