@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -12,176 +13,132 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import stats, text
-from analysis.records import Table
+from analysis import text
+from analysis.leaderboard import cite, columns, files, libraries, scatter, views
+from analysis.leaderboard import rows as board
+from analysis.leaderboard.fields import FIELDS
+from analysis.leaderboard.rows import METRICS, Row
 from analysis.references import References
 from pipeline.record import COMPARABILITY_VERSION
 
 HERE = Path(__file__).parent
-CITE = "evci2020rigl"
-FIELDS = [
-    *("cell", "method", "series", "family", "dense_parts", "model", "dataset", "layout", "distribution", "variant"),
-    *("sparsity", "sparsity_is_outcome", "achieved_sparsity", "missing_weights", "free_layers", "explored"),
-    *("multiplier", "mean", "low", "high", "n", *text.PROBLEMS, "reason"),
-    *("inference_x", "train_x", "train_total_x", "peak_parameter_bytes", "size_bytes", "file_bytes", "train_seconds"),
-    *("peak_memory_bytes", "hardware", "citation", "link", "commit", "finished", "comparability_version"),
-]
-"""Columns of the CSV and of the JSON rows; mean, low and high are of the accuracy, a fraction."""
-FILTERS = {
-    "dataset": "Data set",
-    "model": "Model",
-    "family": "Family",
-    "method": "Method",
-    "axis_sparsity": "Sparsity",
-}
-COLUMNS = {
-    "method": "Method",
-    "accuracy": "Accuracy %",
-    "sparsity": "Sparsity, achieved",
-    "dense": "Dense in training",
-    "family": "Family",
-    "train": "Training FLOPs",
-    "peak": "Peak parameters",
-    "inference": "Inference FLOPs",
-    "size": "Size",
-    "file": "File",
-    "explored": "Explored",
-    "dataset": "Data set",
-    "model": "Model",
-    "n": "n",
-    "problems": "Without result",
-    "seconds": "Training time",
-    "distribution": "Distribution",
-    "length": "Length",
-    "citation": "Citation",
-}
-NUMBERS = {"accuracy", "sparsity", "n", "train", "peak", "inference", "size", "file", "explored", "seconds", "length"}
-"""Columns that are aligned as numbers."""
-WORDS = {"dense", "problems"}
-"""Columns whose texts may take several lines."""
+PAPER = "evci2020rigl"
+"""Cited with the suite."""
+SCRIPTS = ("pareto.js", "state.js", "exports.js", "filters.js", "details.js", "plot.js", "page.js")
+"""The page's own scripts, in the order in which they build on each other."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A cell of the page's table: what is read, and what it sorts by where that is another value."""
+def write(points: pd.DataFrame, references: References, title: str, folder: Path) -> list[Path]:
+    """Write index.html, leaderboard.csv and leaderboard.json of ``points`` into ``folder``; returns their paths.
 
-    shown: str
-    sorts: float | None = None
-
-    @property
-    def key(self) -> str:
-        """The value to sort by, empty where there is none."""
-        key = self.shown if self.sorts is None else self.sorts
-        return "" if isinstance(key, float) and isnan(key) else str(key)
-
-
-def write(table: Table, references: References, study: str, folder: Path) -> list[Path]:
-    """Write index.html, leaderboard.csv and leaderboard.json of the records in ``table`` into ``folder``.
-
-    Cells of another comparability version come in a table of their own, and in the two files with their version.
-    A citation key that ``references`` does not have is shown without a link: a method's bibliography can wait, the
-    hours of training behind its rows cannot be lost to it.
+    ``points`` has the columns of ``analysis.points`` and may have any of ``fields.FIELDS`` beside them
+    (``recorded.of`` adds those of records). Rows of another comparability version come in a table of their own, and
+    in the two files with their version. A citation key that ``references`` does not have is shown as it is.
     """
-    current = rows(stats.cells(table.current), references)
-    apart = rows(stats.cells(table.apart), references)
-    both = pd.concat([table.current, table.apart])
-    about = {
-        "study": study,
-        "suite": "; ".join(sorted({version for version in both["suite"] if version})),
-        "commit": "; ".join(sorted({commit for commit in both["commit"] if commit})),
-        "comparability_version": COMPARABILITY_VERSION,
-        "date": max(both["finished"], default=""),
-        "runs": len(both),
+    # Imported here: it imports torch, which reading this module does without.
+    from sparse_methods.methods import METHODS
+
+    found = board.rows(points, {name: method.citation or "" for name, method in METHODS.items()})
+    about = _about(found, title)
+    contents = {
+        "index.html": html(found, references, about),
+        "leaderboard.csv": files.csv_text(found),
+        "leaderboard.json": files.json_text(found, about),
     }
-    entries = [*_plain(current), *_plain(apart)]
-    page, csv, data = folder / "index.html", folder / "leaderboard.csv", folder / "leaderboard.json"
     folder.mkdir(parents=True, exist_ok=True)
-    page.write_text(html(current, apart, about, references), encoding="utf-8")
-    pd.DataFrame(entries, columns=FIELDS).to_csv(csv, index=False, lineterminator="\n")
-    data.write_text(json.dumps(about | {"rows": entries}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return [page, csv, data]
+    for name, content in contents.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    return [folder / name for name in contents]
 
 
-def rows(cells: pd.DataFrame, references: References) -> pd.DataFrame:
-    """The rows, best accuracy first within a model, data set, length and sparsity; link is the paper's address."""
-    links = {key: references.link(key) for key in set(cells["citation"]) if key in references.entries}
-    found = cells.assign(link=[links.get(key, "") for key in cells["citation"]])
-    order = ["dataset", "model", "multiplier", "axis_sparsity", "mean"]
-    return found.sort_values(order, ascending=[True, True, True, True, False], kind="stable", ignore_index=True)
-
-
-def html(current: pd.DataFrame, apart: pd.DataFrame, about: Mapping[str, Any], references: References) -> str:
-    """The page. Everything from records is escaped; style sheet and script are part of it."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # the order of FIELDS, as in the files
-    return environment.get_template("page.html.j2").render(
+def html(rows: Sequence[Row], references: References, about: Mapping[str, Any]) -> str:
+    """The page. Everything from data is escaped; a policy inside it forbids the network and every other script."""
+    current = [row for row in rows if board.comparable(row)]
+    apart = [row for row in rows if not board.comparable(row)]
+    shown = columns.columns(current)
+    data = json.dumps(_data(current, references, about, shown), separators=(",", ":"), allow_nan=False)
+    own = "\n".join((HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    scripts = [libraries.datatables(), libraries.bokeh(), f'(()=>{{"use strict";\n{own}\n}})();']
+    return _environment().get_template("page.html.j2").render(
         about=about,
-        columns=COLUMNS,
-        numbers=NUMBERS,
-        words=WORDS,
-        current=_lines(current),
-        apart=_lines(apart),
-        data=_plain(current),
-        filters=[(name, title, _choices(current, name)) for name, title in FILTERS.items()],
+        policy=_policy(scripts),
+        sheets=[libraries.style(), (HERE / "page.css").read_text(encoding="utf-8")],
+        scripts=scripts,
+        # A text in an element that is no script to the browser; "<" cannot end it.
+        data=data.replace("<", "\\u003c"),
+        libraries=libraries.versions(),
+        columns=[column for column in shown if column.start != "hidden"],
+        apart=[(row["comparability_version"], columns.shown(row, shown)) for row in apart],
+        hidden=[column.start == "hidden" for column in shown],
         interval_note=text.INTERVAL_NOTE,
         sum_note=text.SUM_NOTE,
-        bibtex=references.bibtex(CITE),
-    )
+    )  # fmt: skip
 
 
-def _choices(frame: pd.DataFrame, name: str) -> list[tuple[str, str]]:
-    """Values of a filter and their names."""
-    if name == "method":
-        return sorted(set(zip(frame["method"], frame["method_label"], strict=True)), key=lambda pair: pair[1])
-    if name == "axis_sparsity":
-        return [(str(value), text.sparsity(value)) for value in sorted(set(frame[name].dropna()))]
-    return [(value, value) for value in sorted(set(frame[name]))]
-
-
-def _lines(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """What the template shows of each row: the entries of COLUMNS, the values of FILTERS, and notes."""
-    return [
-        {
-            "entries": _entries(row),
-            "filters": {name: str(row[name]) for name in FILTERS},
-            "link": row["link"],
-            "reason": row["reason"],
-            "version": row["comparability_version"],
-        }
-        for row in frame.to_dict("records")
-    ]
-
-
-def _entries(row: Mapping[str, Any]) -> dict[str, Entry]:
-    model = row["model"] if row["layout"] == "default" else f"{row['model']}, {row['layout']} layout"
-    train = row["train_total_x"] if isnan(row["train_x"]) else row["train_x"]
-    size, peak, seconds = row["size_bytes"], row["peak_parameter_bytes"], row["train_seconds"]
+def _about(rows: Sequence[Row], title: str) -> dict[str, Any]:
+    """What the page and leaderboard.json say of the whole."""
+    suite = cite.suite()
+    ours = [row for row in rows if row["kind"] == "reproduced"]
     return {
-        "method": Entry(row["series"]),
-        "model": Entry(model),
-        "dataset": Entry(row["dataset"]),
-        "sparsity": Entry(text.reached(row), row["achieved_sparsity"]),
-        "dense": Entry(row["dense_parts"] or "nothing"),
-        "family": Entry(row["family"]),
-        "accuracy": Entry(text.mean(row), row["mean"]),
-        "n": Entry(str(row["n"]), row["n"]),
-        "problems": Entry(text.problems(row), sum(row[status] for status in text.PROBLEMS)),
-        "train": Entry(text.training(row), train),
-        "peak": Entry(text.kilobytes(peak), peak),
-        "inference": Entry(text.times(row["inference_x"]), row["inference_x"]),
-        "size": Entry(text.kilobytes(size), size),
-        "file": Entry(text.kilobytes(row["file_bytes"]), row["file_bytes"]),
-        "explored": Entry(text.percent(row["explored"]), row["explored"]),
-        "seconds": Entry(text.NONE if isnan(seconds) else f"{seconds:,.1f} s", seconds),
-        "distribution": Entry(text.distribution(row["distribution"])),
-        "length": Entry(text.length(row["multiplier"]), row["multiplier"]),
-        "citation": Entry(row["citation"]),
+        "title": title,
+        "suite": suite.version,
+        "suites": _different(ours, "suite"),
+        "commits": _different(ours, "commit"),
+        "comparability_version": COMPARABILITY_VERSION,
+        "date": max((row["finished"] for row in ours), default="")[:10],
+        "runs": sum(row[name] or 0 for row in ours for name in ("n", *text.PROBLEMS)),
+        "bibtex": suite.bibtex,
     }
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The FIELDS of each row as JSON has them: null where there is no number."""
-    chosen = frame[FIELDS].astype({"series": "str"}).astype(object)
-    return chosen.where(chosen.notna(), None).to_dict("records")
+def _different(rows: Sequence[Row], name: str) -> list[str]:
+    return sorted({part for row in rows for part in row[name].split("; ") if part})
+
+
+def _data(
+    rows: Sequence[Row], references: References, about: Mapping[str, Any], shown: Sequence[columns.Column]
+) -> dict[str, Any]:
+    """What the scripts of the page read."""
+    names = views.method_names(rows)
+    facets = [views.facets(row, names) for row in rows]
+    cells = [columns.shown(row, shown) for row in rows]
+    keys = [key for row in rows for key in (row["citation"], row["source"])]
+    return {
+        "about": about,
+        "fields": [[field.name, field.title, field.words, field.kind] for field in FIELDS],
+        "columns": [[column.name, column.title, column.better, column.start] for column in shown],
+        "facets": [[name, views.FACETS[name], values] for name, values in views.choices(facets).items()],
+        "metrics": METRICS,
+        "rows": files.packed(rows),
+        "texts": files.packed([{c.name: cell[0] for c, cell in zip(shown, row, strict=True)} for row in cells]),
+        "keys": files.packed([{c.name: cell[1] for c, cell in zip(shown, row, strict=True)} for row in cells]),
+        "facet": files.packed(facets),
+        "plotted": files.packed([_finite(views.plotted(row)) for row in rows]),
+        "looks": scatter.looks(map(views.key, rows)),
+        "fills": scatter.FILLS,
+        "circle": scatter.symbol("o"),
+        "plot": scatter.plot(),
+        "bibtex": cite.entries([*keys, PAPER], references),
+        "links": {key: references.link(key) for key in set(keys) & references.entries.keys()},
+        "paper": PAPER,
+    }
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if isinstance(value, float) and isnan(value) else value for name, value in values.items()}
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """A content security policy: these scripts and no others, and nothing from anywhere."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )

@@ -1,0 +1,49 @@
+"""The leaderboard's page with 2,000 rows: how large it is, and when a reader can use all of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import references
+from analysis.leaderboard import page
+from tests.browser import synthetic
+
+ROWS = 2000
+VISITS = 5
+LARGEST_BYTES, LATEST_SECONDS = 6_000_000, 1.5
+READY = "performance.getEntriesByName('all')[0].startTime / 1000"
+"""Seconds from the start of the navigation to the moment when table, filters and plot answer."""
+
+
+def seconds_to_interactive(address: str, browser: Any) -> float:
+    """Of one visit, nothing cached."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900})
+    opened = context.new_page()
+    opened.goto(address)
+    opened.wait_for_selector("html[data-ready=all]", state="attached")
+    found = opened.evaluate(READY)
+    context.close()
+    return found
+
+
+def test_page_of_2000_rows(benchmark, tmp_path: Path) -> None:
+    """Measures the writing; the best of some visits says what the page takes when the machine is not at other work."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = os.environ.get("RIGL_BENCH_CHROMIUM") or shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no Chromium on the path")
+    points, entries = synthetic.board(ROWS), references.load()
+    written = benchmark.pedantic(lambda: page.write(points, entries, "Synthetic rows", tmp_path), rounds=1)[0]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        visits = [seconds_to_interactive(written.as_uri(), browser) for _ in range(VISITS)]
+        browser.close()
+    benchmark.extra_info |= {"bytes": written.stat().st_size, "seconds_to_interactive": min(visits)}
+    print(f"\n{written.stat().st_size:,} bytes, interactive after {min(visits):.2f} s (best of {VISITS}: {visits})")
+    assert written.stat().st_size <= LARGEST_BYTES
+    assert min(visits) <= LATEST_SECONDS
