@@ -26,8 +26,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-figures: $(STAMP) ## Rebuild figures, tables and leaderboard from the committed records, no training
-	$(BIN)/snakemake figures tables leaderboard
+figures: $(STAMP) ## Rebuild figures, tables, claims and leaderboard from the committed records, no training
+	$(BIN)/snakemake figures tables leaderboard claims
 
 bench: $(STAMP) ## Run the benchmarks
 	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-only
@@ -48,7 +48,7 @@ schemas: $(STAMP) ## Export the JSON schemas of studies and records
 
 readme: $(STAMP) ## Regenerate the README's blocks: methods, results from the committed records, audit
 	$(BIN)/snakemake results/flops/audit.csv
-	$(BIN)/python -m analysis.build readme --records results/reference/mnist --records results/reference/mnist-1x --records results/reference/quick --claims results/reference/mnist-behaviours --audit results/flops/audit.csv --readme README.md
+	$(BIN)/python -m analysis.build readme $(foreach study,mnist mnist-1x quick,--records results/reference/$(study)) $(patsubst %/records.jsonl,--claims %,$(wildcard results/reference/*/records.jsonl)) $(patsubst %,--measured %,$(wildcard results/reference/*/landscape.jsonl)) --audit results/flops/audit.csv --readme README.md
 
 clean: ## Remove everything that the workflow made; committed results stay
 	rm -rf results/runs results/cache results/plans results/logs results/leases results/report.html .snakemake

@@ -13,6 +13,7 @@ include: "pipeline/rules/train.smk"
 include: "pipeline/rules/analysis.smk"
 include: "pipeline/rules/flops.smk"
 include: "pipeline/rules/landscape.smk"
+include: "pipeline/rules/paper.smk"
 
 
 rule all:
@@ -20,8 +21,11 @@ rule all:
     input:
         products("figures", "runs", STUDY.name),
         products("tables", "runs", STUDY.name),
-        products("leaderboard", "runs", STUDY.name),
         products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
+        expand(rules.leaderboard_of.output, src=SOURCES),
+        expand(rules.claims_of.output, src=SOURCES),
+        expand(rules.paper_figures.output, src=SOURCES),
+        expand(rules.paper_tables.output, src=SOURCES),
         rules.audit.output,
         rules.costs.output,
 
@@ -36,16 +40,23 @@ rule figures:
     input:
         [products("figures", "reference", study) for study in REFERENCES],
         [products("landscape", "reference", study) for study in MEASURED_REFERENCES],
+        expand(rules.paper_figures.output, src="reference"),
 
 
 rule tables:
     input:
         [products("tables", "reference", study) for study in REFERENCES],
+        expand(rules.paper_tables.output, src="reference"),
 
 
 rule leaderboard:
     input:
-        [products("leaderboard", "reference", study) for study in REFERENCES],
+        expand(rules.leaderboard_of.output, src="reference"),
+
+
+rule claims:
+    input:
+        expand(rules.claims_of.output, src="reference"),
 
 
 # From the final weights of the loaded study's runs: what is measured of its loss landscape, and the pages of it.

@@ -16,7 +16,6 @@ import pandas as pd
 
 from analysis import claims, readme, records, references, stats
 from analysis.errors import AnalysisError
-from analysis.leaderboard import page
 from analysis.tables import main as main_table
 
 
@@ -45,11 +44,6 @@ def tables(table: records.Table, study: str, out: Path) -> None:
     (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
 
 
-def leaderboard(table: records.Table, study: str, out: Path) -> None:
-    """Write index.html, leaderboard.csv and leaderboard.json."""
-    page.write(table, references.load(), study, out)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and do; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -64,15 +58,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.build", description="Build results from records.")
     commands = parser.add_subparsers(required=True, metavar="WHAT")
-    for build in (figures, tables, leaderboard):
+    for build in (figures, tables):
         command = _command(commands, build.__name__, build.__doc__)
         command.add_argument("--study", required=True, help="name of the study, for titles")
         command.add_argument("--out", required=True, type=Path, help="folder to write into")
         command.set_defaults(act=lambda options, build=build: _build(build, options))
+    for name, act, forms in (
+        ("paper-figures", _paper_figures, ".png, .pdf, .csv and, what was run on what, .txt"),
+        ("paper-tables", _paper_tables, ".html, .md, .csv and .tex"),
+    ):
+        what = name.removeprefix("paper-")
+        command = _command(commands, name, f"Write the {what} of the paper, reported beside reproduced: {forms}.")
+        command.add_argument("--out", required=True, type=Path, help="folder to write into")
+        command.set_defaults(act=act)
+    command = _command(commands, "claims", "Write what comes of the papers' claims: claims.html, .md, .csv and .json.")
+    _measured_option(command, required=False)
+    command.add_argument("--out", required=True, type=Path, help="folder to write into")
+    command.set_defaults(act=_claims)
+    command = _command(commands, "leaderboard", "Write index.html, leaderboard.csv and leaderboard.json.")
+    command.add_argument("--submissions", required=True, type=Path, help="folder with one folder a submission")
+    command.add_argument("--out", required=True, type=Path, help="folder to write into")
+    command.set_defaults(act=_leaderboard)
     command = _command(commands, "readme", "Regenerate the blocks of a README that stand between markers.")
-    command.add_argument(
-        "--claims", required=True, type=Path, help="folder with the records that claims are held against"
-    )
+    where = "folder with records that claims are held against"
+    command.add_argument("--claims", required=True, type=Path, action="append", help=where)
+    _measured_option(command, required=False)
     command.add_argument("--audit", required=True, type=Path, help="the audit.csv that `audit` wrote")
     command.add_argument("--readme", required=True, type=Path, help="the README")
     command.set_defaults(act=_readme)
@@ -111,13 +121,71 @@ def _command(commands: argparse._SubParsersAction, name: str, help: str | None) 
 
 def _measured_command(commands: argparse._SubParsersAction, name: str, about: str) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=about, description=about)
-    where = "folder with measurements (.json, landscape.jsonl), or a .jsonl"
-    command.add_argument("--measured", required=True, type=Path, action="append", help=where)
+    _measured_option(command, required=True)
     return command
+
+
+def _measured_option(command: argparse.ArgumentParser, required: bool) -> None:
+    where = "folder with measurements of landscapes (.json, landscape.jsonl), or a .jsonl"
+    command.add_argument("--measured", required=required, type=Path, action="append", default=None, help=where)
 
 
 def _build(build, options: argparse.Namespace) -> None:
     build(_load(options.records, options), options.study, options.out)
+
+
+def _paper_figures(options: argparse.Namespace) -> None:
+    # Imported here: it imports torch and matplotlib, which --help and collect do without.
+    from analysis import points, style
+    from analysis.figures import paper
+
+    drawn = paper.draw(points.both(references.load(), _everything(options)))
+    for name, (figure, data) in drawn.items():
+        style.save(figure, options.out / name, data)
+        (options.out / f"{name}.txt").write_text(paper.caption(name, data) + "\n", encoding="utf-8")
+
+
+def _paper_tables(options: argparse.Namespace) -> None:
+    from analysis import points
+    from analysis.tables import paper
+
+    table = _everything(options)
+    paper.write(points.reproduced(table), table, references.load(), options.out)
+
+
+def _claims(options: argparse.Namespace) -> None:
+    from analysis.tables import claims as claims_page
+
+    claims_page.write(claims.judge(_everything(options), _measured(options)), options.out)
+
+
+def _leaderboard(options: argparse.Namespace) -> None:
+    from analysis import points
+    from analysis.leaderboard import page, recorded
+
+    bibliography = references.load()
+    parts = (points.reported(bibliography), recorded.of(_everything(options)), recorded.submitted(options.submissions))
+    rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    page.write(rows, bibliography, "Sparse training leaderboard", options.out)
+
+
+def _measured(options: argparse.Namespace):
+    """The measurements of landscapes, if there are any (``analysis.landscape.results.Measured``)."""
+    # Imported here: it imports torch, which --help and collect do without.
+    from analysis.landscape import results
+    from sparse_methods.methods import METHODS
+
+    return results.load(options.measured, METHODS) if options.measured else None
+
+
+def _everything(options: argparse.Namespace) -> records.Table:
+    """The records of all folders together, or those of the listed runs."""
+    # Imported here: it imports torch, which --help and collect do without.
+    from sparse_methods.methods import METHODS
+
+    if options.runs is not None:
+        return _load(options.records, options)
+    return records.union(options.records, METHODS)
 
 
 def _readme(options: argparse.Namespace) -> None:
@@ -131,7 +199,8 @@ def _readme(options: argparse.Namespace) -> None:
     text = options.readme.read_text(encoding="utf-8")
     text = readme.replaced(text, readme.METHODS, methods)
     text = readme.replaced(text, readme.RESULTS, readme.results(studies))
-    text = readme.replaced(text, readme.CLAIMS, readme.claims_block(_load([options.claims], options)))
+    held_against = records.union(options.claims, METHODS)
+    text = readme.replaced(text, readme.CLAIMS, readme.claims_block(held_against, _measured(options)))
     audit = pd.read_csv(options.audit, dtype="str", keep_default_na=False)
     text = readme.replaced(text, readme.AUDIT, readme.audit_block(audit))
     options.readme.write_text(text, encoding="utf-8")
@@ -144,7 +213,7 @@ def _collect(options: argparse.Namespace) -> None:
 def _costs(options: argparse.Namespace) -> None:
     # Imported here: they import torch and matplotlib, which --help and collect do without.
     from analysis import costs, style
-    from analysis.figures import layer_sparsity, training_cost
+    from analysis.figures import fig12, training_cost
     from analysis.tables import costs as costs_table
 
     frame, out = costs.frame(options.model), options.out
@@ -153,7 +222,7 @@ def _costs(options: argparse.Namespace) -> None:
     frame.to_csv(out / "costs.csv", index=False, lineterminator="\n")
     (out / "costs.md").write_text(costs_table.markdown(frame, title), encoding="utf-8")
     (out / "costs.html").write_text(costs_table.html(frame, title), encoding="utf-8")
-    figures = {"training_cost": training_cost.draw(frame), "layer_sparsity": layer_sparsity.draw(options.model)}
+    figures = {"training_cost": training_cost.draw(frame), "layer_sparsity": fig12.draw(options.model)}
     for name, (figure, data) in figures.items():
         style.save(figure, out / name, data)
 

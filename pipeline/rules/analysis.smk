@@ -1,4 +1,4 @@
-# From records to figures, tables and the leaderboard. `reference` records are committed and made by no rule, so that
+# From the records of one study to its figures and its table. `reference` records are committed and made by no rule, so that
 # everything here rebuilds on a fresh clone without training; `runs` are this machine's own.
 rule run_list:
     output:
@@ -65,26 +65,3 @@ rule tables_of:
         out="results/tables/{src}/{study}",
     shell:
         "python -m analysis.build tables {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
-
-
-rule leaderboard_of:
-    input:
-        records_of,
-    output:
-        report(
-            "results/leaderboard/{src}/{study}/index.html",
-            caption="../captions/leaderboard.rst",
-            category="Leaderboard",
-            labels={"study": "{study}", "page": "leaderboard"},
-        ),
-        multiext("results/leaderboard/{src}/{study}/leaderboard", ".csv", ".json"),
-    log:
-        "results/logs/leaderboard/{src}-{study}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        source=source_options,
-        code=ANALYSIS_CODE,
-        out="results/leaderboard/{src}/{study}",
-    shell:
-        "python -m analysis.build leaderboard {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"

@@ -40,6 +40,7 @@ COST_CODE = [
 ]
 # Records of other versions are kept apart, so raising one asks for all runs anew.
 VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
+SOURCES = ["reference", "runs"]
 REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
 )
@@ -57,8 +58,12 @@ PRODUCTS = {
     ],
     "tables": ["main.html", "main.csv", "main.md", "main.tex"],
     "landscape": ["landscape.html", "landscape.md", "claims.csv"],
-    "leaderboard": ["index.html", "leaderboard.csv", "leaderboard.json"],
 }
+SUBMISSIONS = [
+    str(path)
+    for name in ("card.yaml", "records.jsonl")
+    for path in sorted(Path("results/submissions").glob(f"*/{name}"))
+]
 
 MEASURED = {
     job.name: f"results/landscape/measured/{STUDY.name}/{job.name}.json"
@@ -99,6 +104,43 @@ def source_options(wildcards):
         "--runs",
         f"results/plans/{wildcards.study}.txt",
     ]
+
+
+def studies_of(wildcards):
+    if wildcards.src == "reference":
+        return [f"results/reference/{study}/records.jsonl" for study in REFERENCES]
+    return [f"results/plans/{STUDY.name}.txt", *[record_of(run) for run in STUDY.runs]]
+
+
+def all_options(wildcards):
+    if wildcards.src == "reference":
+        return [
+            word
+            for study in REFERENCES
+            for word in ("--records", f"results/reference/{study}")
+        ]
+    return ["--records", "results/runs", "--runs", f"results/plans/{STUDY.name}.txt"]
+
+
+def landscapes_of(wildcards):
+    if wildcards.src == "reference":
+        return [
+            f"results/reference/{study}/landscape.jsonl"
+            for study in MEASURED_REFERENCES
+        ]
+    return list(MEASURED.values())
+
+
+def landscape_options(wildcards):
+    if wildcards.src == "reference":
+        return [
+            word
+            for study in MEASURED_REFERENCES
+            for word in ("--measured", f"results/reference/{study}/landscape.jsonl")
+        ]
+    return (
+        ["--measured", f"results/landscape/measured/{STUDY.name}"] if MEASURED else []
+    )
 
 
 def measured_of(wildcards):
