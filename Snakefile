@@ -24,8 +24,7 @@ rule all:
         products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
         expand(rules.leaderboard_of.output, src=SOURCES),
         expand(rules.claims_of.output, src=SOURCES),
-        expand(rules.paper_figures.output, src=SOURCES),
-        expand(rules.paper_tables.output, src=SOURCES),
+        expand(rules.paper_of.output, src=SOURCES),
         rules.audit.output,
         rules.costs.output,
 
@@ -40,13 +39,13 @@ rule figures:
     input:
         [products("figures", "reference", study) for study in REFERENCES],
         [products("landscape", "reference", study) for study in MEASURED_REFERENCES],
-        expand(rules.paper_figures.output, src="reference"),
+        expand(rules.paper_of.output, src="reference"),
 
 
 rule tables:
     input:
         [products("tables", "reference", study) for study in REFERENCES],
-        expand(rules.paper_tables.output, src="reference"),
+        expand(rules.paper_of.output, src="reference"),
 
 
 rule leaderboard:

@@ -1,6 +1,6 @@
 """Builds what people see from records; the workflow's rules call this.
 
-    python -m analysis.build figures --records results/runs --study quick --out results/figures/quick
+    python -m analysis.build claims --records results/reference/mnist --out claims
 
 It ends with code 2 and one or two lines on stderr when the inputs are wrong.
 """
@@ -19,31 +19,6 @@ from analysis.errors import AnalysisError
 from analysis.tables import main as main_table
 
 
-def figures(table: records.Table, study: str, out: Path) -> None:
-    """Write accuracy and cost, each as .png, .pdf and .csv."""
-    # Imported here: matplotlib and seaborn take a second that the other commands need not wait.
-    from analysis import style
-    from analysis.figures import accuracy, cost
-
-    cells = stats.cells(table.current)
-    for name, module in (("accuracy", accuracy), ("cost", cost)):
-        figure, data = module.draw(cells)
-        style.save(figure, out / name, data)
-
-
-def tables(table: records.Table, study: str, out: Path) -> None:
-    """Write the main table as main.csv, main.md, main.tex and main.html, and what it says of claims as claims.csv and .md."""
-    cells = stats.cells(table.current)
-    found = claims.findings(table.loaded)
-    out.mkdir(parents=True, exist_ok=True)
-    claims.table(found).to_csv(out / "claims.csv", index=False, lineterminator="\n")
-    (out / "claims.md").write_text(f"# Claims, study {study}\n\n{claims.markdown(found)}\n", encoding="utf-8")
-    main_table.tidy(cells).to_csv(out / "main.csv", index=False, lineterminator="\n")
-    (out / "main.md").write_text(f"# Study {study}\n\n{main_table.markdown(cells)}", encoding="utf-8")
-    (out / "main.html").write_text(main_table.html(cells, f"Main table of study {study}", found), encoding="utf-8")
-    (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse and do; returns the exit code."""
     options = _parser().parse_args(arguments)
@@ -58,19 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.build", description="Build results from records.")
     commands = parser.add_subparsers(required=True, metavar="WHAT")
-    for build in (figures, tables):
-        command = _command(commands, build.__name__, build.__doc__)
-        command.add_argument("--study", required=True, help="name of the study, for titles")
-        command.add_argument("--out", required=True, type=Path, help="folder to write into")
-        command.set_defaults(act=lambda options, build=build: _build(build, options))
-    for name, act, forms in (
-        ("paper-figures", _paper_figures, ".png, .pdf, .csv and, what was run on what, .txt"),
-        ("paper-tables", _paper_tables, ".html, .md, .csv and .tex"),
-    ):
-        what = name.removeprefix("paper-")
-        command = _command(commands, name, f"Write the {what} of the paper, reported beside reproduced: {forms}.")
-        command.add_argument("--out", required=True, type=Path, help="folder to write into")
-        command.set_defaults(act=act)
+    about = "Write the pages of one study: accuracy and cost (.png, .pdf, .csv), the main table, and what it says of claims."
+    command = _command(commands, "study", about)
+    command.add_argument("--study", required=True, help="name of the study, for titles")
+    _figures_and_tables(command)
+    command.set_defaults(act=_study)
+    about = "Write the paper's figures (.png, .pdf, .csv, .txt) and tables (.html, .md, .csv, .tex), reported and reproduced."
+    command = _command(commands, "paper", about)
+    _figures_and_tables(command)
+    command.set_defaults(act=_paper)
     command = _command(commands, "claims", "Write what comes of the papers' claims: claims.html, .md, .csv and .json.")
     _measured_option(command, required=False)
     command.add_argument("--out", required=True, type=Path, help="folder to write into")
@@ -130,27 +101,43 @@ def _measured_option(command: argparse.ArgumentParser, required: bool) -> None:
     command.add_argument("--measured", required=required, type=Path, action="append", default=None, help=where)
 
 
-def _build(build, options: argparse.Namespace) -> None:
-    build(_load(options.records, options), options.study, options.out)
+def _figures_and_tables(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--figures", required=True, type=Path, help="folder to write figures into")
+    command.add_argument("--tables", required=True, type=Path, help="folder to write tables into")
 
 
-def _paper_figures(options: argparse.Namespace) -> None:
+def _study(options: argparse.Namespace) -> None:
+    # Imported here: matplotlib and seaborn take a second that the other commands need not wait.
+    from analysis import style
+    from analysis.figures import accuracy, cost
+
+    table, study, out = _load(options.records, options), options.study, options.tables
+    cells, found = stats.cells(table.current), claims.findings(table.loaded)
+    for name, module in (("accuracy", accuracy), ("cost", cost)):
+        figure, data = module.draw(cells)
+        style.save(figure, options.figures / name, data)
+    out.mkdir(parents=True, exist_ok=True)
+    claims.table(found).to_csv(out / "claims.csv", index=False, lineterminator="\n")
+    (out / "claims.md").write_text(f"# Claims, study {study}\n\n{claims.markdown(found)}\n", encoding="utf-8")
+    main_table.tidy(cells).to_csv(out / "main.csv", index=False, lineterminator="\n")
+    (out / "main.md").write_text(f"# Study {study}\n\n{main_table.markdown(cells)}", encoding="utf-8")
+    (out / "main.html").write_text(main_table.html(cells, f"Main table of study {study}", found), encoding="utf-8")
+    (out / "main.tex").write_text(main_table.latex(cells, study), encoding="utf-8")
+
+
+def _paper(options: argparse.Namespace) -> None:
     # Imported here: it imports torch and matplotlib, which --help and collect do without.
     from analysis import points, style
-    from analysis.figures import paper
+    from analysis.figures import paper as figures
+    from analysis.tables import paper as tables
 
-    drawn = paper.draw(points.both(references.load(), _everything(options)))
+    table, bibliography = _everything(options), references.load()
+    reproduced = points.reproduced(table)
+    drawn = figures.draw(pd.concat([points.reported(bibliography), reproduced], ignore_index=True))
     for name, (figure, data) in drawn.items():
-        style.save(figure, options.out / name, data)
-        (options.out / f"{name}.txt").write_text(paper.caption(name, data) + "\n", encoding="utf-8")
-
-
-def _paper_tables(options: argparse.Namespace) -> None:
-    from analysis import points
-    from analysis.tables import paper
-
-    table = _everything(options)
-    paper.write(points.reproduced(table), table, references.load(), options.out)
+        style.save(figure, options.figures / name, data)
+        (options.figures / f"{name}.txt").write_text(figures.caption(name, data) + "\n", encoding="utf-8")
+    tables.write(reproduced, table, bibliography, options.tables)
 
 
 def _claims(options: argparse.Namespace) -> None:

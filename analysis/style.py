@@ -106,6 +106,8 @@ def save(figure: Figure, stem: Path, data: pd.DataFrame) -> list[Path]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, pdf, csv = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf", "csv"))
     with theme():
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)  # laid out once, not anew for each file
         figure.savefig(png, dpi=150, metadata={"Software": None})
         figure.savefig(pdf, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
     data.to_csv(csv, index=False, lineterminator="\n")

@@ -13,7 +13,7 @@ rule run_list:
         "printf '%s\\n' {params.runs:q} > {output:q} 2> {log:q}"
 
 
-rule figures_of:
+rule study_of:
     input:
         records_of,
     output:
@@ -29,39 +29,25 @@ rule figures_of:
             category="Figures",
             labels={"study": "{study}", "figure": "accuracy against training FLOPs"},
         ),
-        multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
-        multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
-    log:
-        "results/logs/figures/{src}-{study}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        source=source_options,
-        code=ANALYSIS_CODE,
-        out="results/figures/{src}/{study}",
-    shell:
-        "python -m analysis.build figures {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
-
-
-rule tables_of:
-    input:
-        records_of,
-    output:
         report(
             "results/tables/{src}/{study}/main.html",
             caption="../captions/table.rst",
             category="Tables",
             labels={"study": "{study}", "table": "accuracy by method and sparsity"},
         ),
+        multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
+        multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
         multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
         multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
     log:
-        "results/logs/tables/{src}-{study}.log",
+        "results/logs/study/{src}-{study}.log",
     conda:
         "../../environment.yml"
     params:
         source=source_options,
         code=ANALYSIS_CODE,
-        out="results/tables/{src}/{study}",
+        figures=subpath(output[0], parent=True),
+        tables=subpath(output[2], parent=True),
     shell:
-        "python -m analysis.build tables {params.source:q} --study {wildcards.study:q} --out {params.out:q} > {log:q} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m analysis.build study {params.source:q} --study {wildcards.study:q}"
+        " --figures {params.figures:q} --tables {params.tables:q} > {log:q} 2>&1"

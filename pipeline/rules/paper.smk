@@ -27,14 +27,15 @@ PAPER_TABLES = {
 PAPER = "results/paper/{src}"
 
 
-rule paper_figures:
+rule paper_of:
     input:
         studies_of,
         "analysis/published/published.csv",
         "analysis/published/names.yaml",
         "analysis/published/errata.yaml",
+        "analysis/audit/rules.yaml",
     output:
-        [
+        *[
             in_report(
                 f"{PAPER}/figures/{name}.png",
                 caption="../captions/paper_figure.rst",
@@ -43,32 +44,7 @@ rule paper_figures:
             )
             for name, title in PAPER_FIGURES.items()
         ],
-        [
-            f"{PAPER}/figures/{name}.{form}"
-            for name in PAPER_FIGURES
-            for form in ("pdf", "csv", "txt")
-        ],
-    log:
-        "results/logs/paper/figures-{src}.log",
-    conda:
-        "../../environment.yml"
-    params:
-        source=all_options,
-        code=COST_CODE,
-        out=subpath(output[0], parent=True),
-    shell:
-        "OMP_NUM_THREADS={threads} python -m analysis.build paper-figures {params.source:q} --out {params.out:q} > {log:q} 2>&1"
-
-
-rule paper_tables:
-    input:
-        studies_of,
-        "analysis/published/published.csv",
-        "analysis/published/names.yaml",
-        "analysis/published/errata.yaml",
-        "analysis/audit/rules.yaml",
-    output:
-        [
+        *[
             in_report(
                 f"{PAPER}/tables/{name}.html",
                 caption="../captions/paper_table.rst",
@@ -77,21 +53,28 @@ rule paper_tables:
             )
             for name, title in PAPER_TABLES.items()
         ],
-        [
+        *[
+            f"{PAPER}/figures/{name}.{form}"
+            for name in PAPER_FIGURES
+            for form in ("pdf", "csv", "txt")
+        ],
+        *[
             f"{PAPER}/tables/{name}.{form}"
             for name in PAPER_TABLES
             for form in ("md", "csv", "tex")
         ],
     log:
-        "results/logs/paper/tables-{src}.log",
+        "results/logs/paper/{src}.log",
     conda:
         "../../environment.yml"
     params:
         source=all_options,
         code=COST_CODE,
-        out=subpath(output[0], parent=True),
+        figures=f"{PAPER}/figures",
+        tables=f"{PAPER}/tables",
     shell:
-        "OMP_NUM_THREADS={threads} python -m analysis.build paper-tables {params.source:q} --out {params.out:q} > {log:q} 2>&1"
+        "OMP_NUM_THREADS={threads} python -m analysis.build paper {params.source:q}"
+        " --figures {params.figures:q} --tables {params.tables:q} > {log:q} 2>&1"
 
 
 rule claims_of:

@@ -21,17 +21,17 @@ evci2020rigl,Figure 2 (left),17,RigL,0.8,uniform,5,train_flops_x,1.10,1.13960,ag
 """
 
 
-@pytest.mark.parametrize(
-    ("what", "files"),
-    [
-        ("figures", {f"{name}.{kind}" for name in ("accuracy", "cost") for kind in ("png", "pdf", "csv")}),
-        ("tables", {"main.csv", "main.html", "main.md", "main.tex", "claims.csv", "claims.md"}),
-    ],
-)
-def test_each_command_writes_its_files(what: str, files: set[str], study: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert main([what, "--records", str(study), "--study", "quick", "--out", str(out)]) == 0
-    assert {file.name for file in out.iterdir()} == files
+def pages(out: Path) -> list[str]:
+    """Where one study's figures and tables go."""
+    return ["--study", "quick", "--figures", str(out / "figures"), "--tables", str(out)]
+
+
+def test_a_study_has_its_figures_and_its_table(study: Path, tmp_path: Path) -> None:
+    assert main(["study", "--records", str(study), *pages(tmp_path / "out")]) == 0
+    drawn = {f"{name}.{kind}" for name in ("accuracy", "cost") for kind in ("png", "pdf", "csv")}
+    assert {file.name for file in (tmp_path / "out/figures").iterdir()} == drawn
+    written = {file.name for file in (tmp_path / "out").iterdir() if file.is_file()}
+    assert written == {"main.csv", "main.html", "main.md", "main.tex", "claims.csv", "claims.md"}
 
 
 def named_in_rules(variable: str) -> set[str]:
@@ -40,16 +40,14 @@ def named_in_rules(variable: str) -> set[str]:
     return set(re.findall(r'"(\w+)":', text.split(f"{variable} = {{")[1].split("}")[0]))
 
 
-@pytest.mark.parametrize(
-    ("what", "variable", "forms"),
-    [("paper-figures", "PAPER_FIGURES", "png pdf csv txt"), ("paper-tables", "PAPER_TABLES", "html md csv tex")],
-)
-def test_the_paper_s_figures_and_tables_are_those_of_the_rules(
-    what: str, variable: str, forms: str, study: Path, tmp_path: Path
-) -> None:
-    assert main([what, "--records", str(study), "--out", str(tmp_path / "out")]) == 0
-    expected = {f"{name}.{form}" for name in named_in_rules(variable) for form in forms.split()}
-    assert {file.name for file in (tmp_path / "out").iterdir()} == expected
+def test_the_paper_s_figures_and_tables_are_those_of_the_rules(study: Path, tmp_path: Path) -> None:
+    out = {kind: tmp_path / kind for kind in ("figures", "tables")}
+    assert (
+        main(["paper", "--records", str(study), "--figures", str(out["figures"]), "--tables", str(out["tables"])]) == 0
+    )
+    for kind, forms in (("figures", "png pdf csv txt"), ("tables", "html md csv tex")):
+        expected = {f"{name}.{form}" for name in named_in_rules(f"PAPER_{kind.upper()}") for form in forms.split()}
+        assert {file.name for file in out[kind].iterdir()} == expected
 
 
 def test_claims_and_leaderboard_write_their_files(study: Path, landscape: Path, tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ def test_runs_restrict_what_is_built(study: Path, tmp_path: Path, factory: Simpl
     chosen = tmp_path / "runs.txt"
     chosen.write_text("".join(f"{factory.run('rigl', 0.8, seed).path}\n" for seed in range(3)))
     out = tmp_path / "out"
-    arguments = ["tables", "--records", str(study), "--runs", str(chosen), "--study", "quick", "--out", str(out)]
+    arguments = ["study", "--records", str(study), "--runs", str(chosen), *pages(out)]
     assert main(arguments) == 0
     assert list(pd.read_csv(out / "main.csv")["series"]) == [METHODS["rigl"].label]
 
@@ -76,7 +74,7 @@ def test_collected_records_build_the_same_tables(study: Path, tmp_path: Path) ->
     reference = tmp_path / "reference" / "quick"
     assert main(["collect", "--records", str(study), "--out", str(reference / "records.jsonl")]) == 0
     for folder, out in ((study, "a"), (reference, "b")):
-        assert main(["tables", "--records", str(folder), "--study", "quick", "--out", str(tmp_path / out)]) == 0
+        assert main(["study", "--records", str(folder), *pages(tmp_path / out)]) == 0
     for name in ("main.csv", "main.html", "main.md", "main.tex"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
@@ -105,7 +103,7 @@ def test_errors_are_short_and_end_with_code_2(
 ) -> None:
     broken = study / factory.run("rigl", 0.8, 0).path / "record.json"
     broken.write_text("{")
-    assert main(["tables", "--records", str(study), "--study", "quick", "--out", str(tmp_path)]) == 2
+    assert main(["study", "--records", str(study), *pages(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert str(broken) in message
     assert len(message.splitlines()) <= 2
@@ -118,6 +116,6 @@ def test_records_kept_apart_are_announced(
 ) -> None:
     file = study / factory.run("rigl", 0.8, 0).path / "record.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"comparability_version": 0}))
-    assert main(["tables", "--records", str(study), "--study", "quick", "--out", str(tmp_path / "out")]) == 0
+    assert main(["study", "--records", str(study), *pages(tmp_path / "out")]) == 0
     assert "1 records of comparability version 0 are kept apart" in capsys.readouterr().err
     assert "97.3 ± 1.3 (n=2)" in (tmp_path / "out" / "main.md").read_text()
