@@ -62,7 +62,7 @@ KNOWN = {
 COLORS = ("#332288", "#882255", "#999933", "#44AA99", "#CC6677", "#117733", "#AA4499")
 MARKERS = ("<", ">", "*", "h", "d", "H", "8")
 DASHES: dict[str, str | tuple[int, ...]] = {"": "", "uniform": "", "erk": (4, 1.5), "erdos_renyi": (1, 1.5)}
-"""Line styles by distribution, as seaborn takes them: solid (also where there is none), dashed, dotted."""
+"""Line styles by distribution, as lengths in points, on and off: solid (also where there is none), dashed, dotted."""
 
 SPACES = {"line": "#000000", "union": "#BB5566", "dense": "#004488", "intersection": "#999999"}
 """Colours of the spaces that curves between solutions live in: Paul Tol's high-contrast set, black and a grey."""

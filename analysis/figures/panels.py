@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -92,16 +91,17 @@ def lines(
         return
     drawn = points.assign(series=points["series"].astype("str"), percent=100 * points["mean"])
     drawn["area"] = drawn["axis_sparsity"].map(areas) if areas else MARKER_AREA
-    names = {"data": drawn, "x": x, "y": "percent", "hue": "series", "style": "series", "legend": False, "ax": panel}
-    palette = {name: look.color for name, (look, _) in looks.items()}
-    dashes = {name: style.DASHES[distribution] for name, (_, distribution) in looks.items()}
-    markers = {name: look.marker for name, (look, _) in looks.items()}
-    sns.lineplot(**names, palette=palette, dashes=dashes, errorbar=None, estimator=None, sort=False)
-    sizes = {area: area for area in drawn["area"]}
-    sns.scatterplot(**names, palette=palette, markers=markers, size="area", sizes=sizes, linewidth=0.4, zorder=3)
-    for name, group in drawn[(drawn["n"] > 1) & (drawn["mean"] >= cut)].groupby("series"):
-        half = 50 * (group["high"] - group["low"])
-        panel.errorbar(group[x], group["percent"], yerr=half, ecolor=palette[name], **BAR)
+    # Not by seaborn's lineplot, which takes as long for one series as for all of the rest of the figure.
+    for name, group in drawn.dropna(subset=[x, "percent"]).groupby("series", sort=False):
+        look, distribution = looks[name]
+        dash = style.DASHES[distribution]
+        panel.plot(group[x], group["percent"], color=look.color, linestyle=(0, dash) if dash else "-")
+        mark = {"color": look.color, "marker": look.marker, "edgecolors": "white", "linewidths": 0.4}
+        panel.scatter(group[x], group["percent"], s=group["area"], zorder=3, **mark)
+        spread = group[(group["n"] > 1) & (group["mean"] >= cut)]
+        if len(spread):
+            half = 50 * (spread["high"] - spread["low"])
+            panel.errorbar(spread[x], spread["percent"], yerr=half, ecolor=look.color, **BAR)
 
 
 def floor(points: pd.DataFrame) -> float:

@@ -63,6 +63,8 @@ rule paper_of:
             for name in PAPER_TABLES
             for form in ("md", "csv", "tex")
         ],
+    # The longest of what records are made into: last, it would keep one core waiting.
+    priority: 1
     log:
         "results/logs/paper/{src}.log",
     conda:
