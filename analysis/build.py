@@ -153,7 +153,8 @@ def _leaderboard(options: argparse.Namespace) -> None:
     bibliography = references.load()
     parts = (points.reported(bibliography), recorded.of(_everything(options)), recorded.submitted(options.submissions))
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    page.write(rows, bibliography, "Sparse training leaderboard", options.out)
+    ours = "All reference studies" if options.runs is None else "The runs of this machine"
+    page.write(rows, bibliography, f"{ours} beside the published record", options.out)
 
 
 def _measured(options: argparse.Namespace):
