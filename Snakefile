@@ -24,7 +24,7 @@ rule all:
         products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
         expand(rules.leaderboard_of.output, src=SOURCES),
         expand(rules.claims_of.output, src=SOURCES),
-        expand(rules.paper_of.output, src=SOURCES),
+        expand(rules.paper_of.output, src="reference"),
         rules.audit.output,
         rules.costs.output,
 
