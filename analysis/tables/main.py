@@ -96,11 +96,10 @@ def _panel(title: str, sparse: pd.DataFrame, dense: pd.DataFrame) -> Panel:
 def _rows(
     cells: pd.DataFrame, sparsities: Sequence[float], write: Callable[[Mapping[str, Any]], str]
 ) -> list[tuple[str, list[str]]]:
-    rows = []
-    for series, group in cells.groupby("series", observed=True):
-        texts = {cell["axis_sparsity"]: write(cell) for cell in group.to_dict("records")}
-        rows.append((str(series), [texts.get(sparsity, "") for sparsity in sparsities]))
-    return rows
+    texts: dict[str, dict[float, str]] = {}
+    for cell in cells.sort_values("series", kind="stable").to_dict("records"):
+        texts.setdefault(str(cell["series"]), {})[cell["axis_sparsity"]] = write(cell)
+    return [(series, [own.get(sparsity, "") for sparsity in sparsities]) for series, own in texts.items()]
 
 
 def _differences(cells: pd.DataFrame, sparsities: Sequence[float]) -> list[tuple[str, list[str]]]:
