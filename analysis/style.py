@@ -106,8 +106,10 @@ def save(figure: Figure, stem: Path, data: pd.DataFrame) -> list[Path]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     png, pdf, csv = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "pdf", "csv"))
     with theme():
-        figure.draw_without_rendering()
-        figure.set_layout_engine(None)  # laid out once, not anew for each file
+        engine = figure.get_layout_engine()
+        if engine is not None:  # laid out once, not anew for each file
+            engine.execute(figure)
+            figure.set_layout_engine(None)
         figure.savefig(png, dpi=150, metadata={"Software": None})
         figure.savefig(pdf, metadata={"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None})
     data.to_csv(csv, index=False, lineterminator="\n")
