@@ -46,7 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     _measured_option(command, required=False)
     command.add_argument("--out", required=True, type=Path, help="folder to write into")
     command.set_defaults(act=_claims)
-    command = _command(commands, "leaderboard", "Write index.html, leaderboard.csv and leaderboard.json.")
+    command = _command(
+        commands,
+        "leaderboard",
+        "Write index.html, the same for a report as embedded.html, leaderboard.csv and leaderboard.json.",
+    )
     command.add_argument("--submissions", required=True, type=Path, help="folder with one folder a submission")
     command.add_argument("--out", required=True, type=Path, help="folder to write into")
     command.set_defaults(act=_leaderboard)
@@ -154,7 +158,9 @@ def _leaderboard(options: argparse.Namespace) -> None:
     parts = (points.reported(bibliography), recorded.of(_everything(options)), recorded.submitted(options.submissions))
     rows = pd.concat([part for part in parts if len(part)], ignore_index=True)
     ours = "All reference studies" if options.runs is None else "The runs of this machine"
-    page.write(rows, bibliography, f"{ours} beside the published record", options.out)
+    index, *_ = page.write(rows, bibliography, f"{ours} beside the published record", options.out)
+    embedded = page.embedded(index.read_text(encoding="utf-8"))
+    (options.out / "embedded.html").write_text(embedded, encoding="utf-8")
 
 
 def _measured(options: argparse.Namespace):

@@ -129,7 +129,7 @@ function changed() {
 
 function remember() {
   const hash = toHash(state);
-  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+  setAddress(hash);
 }
 
 // From the address to everything else.
@@ -203,7 +203,7 @@ byId("compare").addEventListener("input", ({ target }) => {
 });
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 byId("reset").addEventListener("click", () => {
-  history.replaceState(null, "", location.pathname + location.search);
+  setAddress("");
   apply();
 });
 byId("group").addEventListener("change", (event) => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,12 @@ def write(points: pd.DataFrame, references: References, title: str, folder: Path
     for name, content in contents.items():
         (folder / name).write_text(content, encoding="utf-8")
     return [folder / name for name in contents]
+
+
+def embedded(page: str) -> str:
+    """``page`` as one that unpacks itself: a report holds it in an address, which Chromium takes up to 2 MB."""
+    packed = base64.b64encode(gzip.compress(page.encode(), mtime=0)).decode()
+    return _environment().get_template("embedded.html.j2").render(packed=packed)
 
 
 def html(rows: Sequence[Row], references: References, about: Mapping[str, Any]) -> str:

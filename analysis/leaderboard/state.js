@@ -3,6 +3,12 @@ function defaults() {
   return { search: "", facets: {}, at: "", sparsity: "", budget: 1, tolerance: 10, group: "", order: [], columns: null, row: "" };
 }
 
+// Inside a report the page has no address of its own to write to.
+function setAddress(hash) {
+  if (location.protocol === "data:") return;
+  history.replaceState(null, "", hash ? `#${hash}` : location.pathname + location.search);
+}
+
 function toHash(state) {
   const words = new URLSearchParams();
   if (state.search) words.set("search", state.search);

@@ -116,11 +116,12 @@ rule leaderboard_of:
         "CITATION.cff",
     output:
         report(
-            "results/leaderboard/{src}/index.html",
+            "results/leaderboard/{src}/embedded.html",
             caption="../captions/leaderboard.rst",
             category="Leaderboard",
             labels={"records": "{src}", "page": "leaderboard"},
         ),
+        "results/leaderboard/{src}/index.html",
         multiext("results/leaderboard/{src}/leaderboard", ".csv", ".json"),
     log:
         "results/logs/leaderboard/{src}.log",

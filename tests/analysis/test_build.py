@@ -58,7 +58,7 @@ def test_claims_and_leaderboard_write_their_files(study: Path, landscape: Path, 
     assert written == {f"claims.{form}" for form in ("csv", "json", "md", "html")}
     assert main(["leaderboard", *given, str(tmp_path / "board"), "--submissions", str(tmp_path / "submissions")]) == 0
     written = {file.name for file in (tmp_path / "board").iterdir()}
-    assert written == {"index.html", "leaderboard.csv", "leaderboard.json"}
+    assert written == {"index.html", "embedded.html", "leaderboard.csv", "leaderboard.json"}
 
 
 def test_runs_restrict_what_is_built(study: Path, tmp_path: Path, factory: SimpleNamespace) -> None:
