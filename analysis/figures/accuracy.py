@@ -24,7 +24,7 @@ series; and the share of the way to the next sparsity that stays free."""
 
 def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
     """The figure and its numbers: the COLUMNS of ``cells`` (``analysis.stats.cells``), accuracies as fractions."""
-    frame = cells[COLUMNS]
+    frame, left_out = panels.legible(cells[COLUMNS])
     sparse = frame[frame["method"] != stats.DENSE]
     dense = frame[frame["method"] == stats.DENSE]
     keys = stats.panels(frame)
@@ -44,8 +44,8 @@ def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
         for panel, key in zip(axes, keys, strict=False):
             if key[:2] in stacked:  # once for the panels that share an axis
                 panels.limit(panel, frame[stats.within(frame, key[:2])], cuts[key[:2]], stacked.pop(key[:2]))
-        panels.legend(figure, sparse, looks, [*_dense_handle(dense), *panels.foot_handles(sparse, cuts)])
-    return figure, frame.reset_index(drop=True)
+        panels.legend(figure, sparse, looks, [*_dense_handle(dense), *panels.foot_handles(sparse, cuts), *left_out])
+    return figure, cells[COLUMNS].reset_index(drop=True)
 
 
 def _position(sparsity: pd.Series) -> pd.Series:

@@ -28,7 +28,7 @@ def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
 
     ``train_total_x`` is what the runs spent over what a dense run of multiplier 1 spends: it contains the multiplier.
     """
-    frame = cells[COLUMNS]
+    frame, left_out = panels.legible(cells[COLUMNS])
     keys = stats.panels(frame)
     looks = panels.looks(frame)
     areas = _areas(frame)
@@ -49,8 +49,8 @@ def draw(cells: pd.DataFrame) -> tuple[Figure, pd.DataFrame]:
                 panels.limit(panel, frame[stats.within(frame, key[:2])], cuts[key[:2]], stacked.pop(key[:2]))
         named = sorted(set(_asked(frame)))
         sizes = [_size(sparsity, areas[sparsity]) for sparsity in named if sparsity > 0]
-        panels.legend(figure, frame, looks, [*sizes, *panels.foot_handles(done, cuts)])
-    return figure, frame.reset_index(drop=True)
+        panels.legend(figure, frame, looks, [*sizes, *panels.foot_handles(done, cuts), *left_out])
+    return figure, cells[COLUMNS].reset_index(drop=True)
 
 
 def _areas(cells: pd.DataFrame) -> dict[float, float]:

@@ -21,6 +21,8 @@ CHARACTER_EMS, HANDLE_EMS = 0.56, 5.5
 """Widths in the legend: of a mean character, and of a handle with the gaps around it."""
 WIDEST_BESIDE = 0.6
 """Share of a figure's width that a legend may take beside its panel."""
+MOST_SERIES = 40
+"""That a figure can show."""
 MARKER_AREA = 26.0
 """Square points."""
 SPAN = 0.2
@@ -36,6 +38,20 @@ def looks(cells: pd.DataFrame) -> Looks:
     shades = kin.cumcount() / kin.transform("size")
     rows = zip(firsts["series"], firsts["method"], firsts["distribution"], shades, strict=True)
     return {str(name): (style.look(method, shade), distribution) for name, method, distribution, shade in rows}
+
+
+def legible(cells: pd.DataFrame) -> tuple[pd.DataFrame, list[Line2D]]:
+    """``cells``, and what the legend says of those left out: of more than MOST_SERIES, as a sweep has, each method and
+    distribution keeps the series with the most cells."""
+    sizes = cells["series"].value_counts()
+    firsts = cells.drop_duplicates("series")
+    if len(firsts) <= MOST_SERIES:
+        return cells, []
+    ranked = firsts.assign(size=firsts["series"].map(sizes).astype("int64"))
+    ranked = ranked.sort_values("size", ascending=False, kind="stable")
+    kept = ranked.drop_duplicates(["method", "distribution"])["series"]
+    words = f"{len(firsts) - len(kept)} series of a sweep are in the CSV alone"
+    return cells[cells["series"].isin(kept)], [Line2D([], [], linestyle="", label=words)]
 
 
 def grid(keys: Sequence[tuple], share_x: bool = False) -> tuple[Figure, list[Axes]]:

@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from analysis import stats, style
-from analysis.figures import accuracy, cost
+from analysis.figures import accuracy, cost, panels
 from analysis.records import load
 
 both = pytest.mark.parametrize("module", [accuracy, cost], ids=["accuracy", "cost"])
@@ -205,3 +205,15 @@ def test_a_method_keeps_its_colour_when_others_come(tmp_path: Path, factory: Sim
     handles = {handle.get_label(): handle.get_color() for handle in figure.legends[0].legend_handles}
     assert handles["RigL (n=1)"] == style.KNOWN["rigl"].color
     assert handles["mine (n=1)"] == style.look("mine").color
+
+
+def test_a_sweep_shows_the_widest_series_of_each_method() -> None:
+    rows = [("rigl", f"RigL, update_every={k}") for k in range(panels.MOST_SERIES)]
+    rows += [("rigl", "RigL, update_every=7")] * 2 + [("set", "SET")]
+    cells = pd.DataFrame(rows, columns=["method", "series"]).assign(distribution="uniform")
+    kept, said = panels.legible(cells)
+    assert set(kept["series"]) == {"RigL, update_every=7", "SET"}
+    assert len(kept) == 4
+    assert [one.get_label() for one in said] == [f"{panels.MOST_SERIES - 1} series of a sweep are in the CSV alone"]
+    few = cells[cells["series"] != "SET"]
+    assert panels.legible(few)[0] is few
