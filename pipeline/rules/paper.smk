@@ -63,10 +63,10 @@ rule paper_of:
             for name in PAPER_TABLES
             for form in ("md", "csv", "tex")
         ],
-    # The longest of what records are made into: last, it would keep one core waiting.
-    priority: 1
     log:
         "results/logs/paper/{src}.log",
+    # The longest of what records are made into: last, it would keep one core waiting.
+    priority: 1
     conda:
         "../../environment.yml"
     params:
