@@ -38,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--study", required=True, help="name of the study, for titles")
     _figures_and_tables(command)
     command.set_defaults(act=_study)
+    about = "Write the pages of several studies, into a folder each: every folder of --records is one, and gives its name."
+    command = _command(commands, "studies", about)
+    _figures_and_tables(command)
+    command.set_defaults(act=_studies)
     about = "Write the paper's figures (.png, .pdf, .csv, .txt) and tables (.html, .md, .csv, .tex), reported and reproduced."
     command = _command(commands, "paper", about)
     _figures_and_tables(command)
@@ -111,15 +115,24 @@ def _figures_and_tables(command: argparse.ArgumentParser) -> None:
 
 
 def _study(options: argparse.Namespace) -> None:
+    _write_study(_load(options.records, options), options.study, options.figures, options.tables)
+
+
+def _studies(options: argparse.Namespace) -> None:
+    for folder in options.records:
+        study = folder.name
+        _write_study(_load([folder], options), study, options.figures / study, options.tables / study)
+
+
+def _write_study(table: records.Table, study: str, figures: Path, out: Path) -> None:
     # Imported here: matplotlib and seaborn take a second that the other commands need not wait.
     from analysis import style
     from analysis.figures import accuracy, cost
 
-    table, study, out = _load(options.records, options), options.study, options.tables
     cells, found = stats.cells(table.current), claims.findings(table.loaded)
     for name, module in (("accuracy", accuracy), ("cost", cost)):
         figure, data = module.draw(cells)
-        style.save(figure, options.figures / name, data)
+        style.save(figure, figures / name, data)
     out.mkdir(parents=True, exist_ok=True)
     claims.table(found).to_csv(out / "claims.csv", index=False, lineterminator="\n")
     (out / "claims.md").write_text(f"# Claims, study {study}\n\n{claims.markdown(found)}\n", encoding="utf-8")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from math import nan, sqrt
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from analysis.records import STATUSES
 
@@ -86,8 +87,15 @@ def interval(values: Sequence[float] | np.ndarray | pd.Series) -> Interval:
     mean = float(array.mean()) if n else nan
     if n < 2:
         return Interval(mean, n, nan, nan)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * array.std(ddof=1) / sqrt(n))
+    half = t_quantile((1 + CONFIDENCE) / 2, n) * float(array.std(ddof=1)) / sqrt(n)
     return Interval(mean, n, mean - half, mean + half)
+
+
+@cache
+def t_quantile(probability: float, n: int) -> float:
+    """Of Student's t with n - 1 degrees of freedom; not a number where n < 2."""
+    # Not scipy.stats, whose import alone takes each of the workflow's processes a second or two.
+    return float(special.stdtrit(n - 1, probability)) if n > 1 else nan
 
 
 def paired(values: pd.Series, reference: pd.Series) -> Interval:

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, reduce
+from functools import reduce
 from typing import Any
 
 import pandas as pd
-from scipy import stats as scipy_stats
 
 from analysis import stats
 from analysis.claims import words
@@ -75,15 +74,12 @@ def behind_best(chosen: pd.Series, others: Sequence[pd.Series]) -> Interval:
     pairs = [stats.paired(chosen, other) for other in others]
     alone = (1 + stats.CONFIDENCE) / 2
     together = 1 - (1 - alone) / len(pairs)
-    highs = [pair.mean + pair.half * _quantile(together, pair.n) / _quantile(alone, pair.n) for pair in pairs]
+    highs = [
+        pair.mean + pair.half * stats.t_quantile(together, pair.n) / stats.t_quantile(alone, pair.n) for pair in pairs
+    ]
     return Interval(
         min(pair.mean for pair in pairs), min(pair.n for pair in pairs), min(pair.low for pair in pairs), min(highs)
     )
-
-
-@cache
-def _quantile(confidence: float, n: int) -> float:
-    return float(scipy_stats.t.ppf(confidence, n - 1)) if n > 1 else float("nan")
 
 
 def _sweeps(question: Question) -> Iterator[tuple[Setting, dict[Point, Cell]]]:

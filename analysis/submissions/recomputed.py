@@ -164,7 +164,8 @@ def _total_flaws(ledger: Ledger, convention: str, record: Record, due: Due, card
     least = 3 * sparse * work.samples + (dense - sparse) * size * work.dense_gradient_batches
     most = 3 * dense * (work.samples + first)
     if not least <= stated <= most:
-        yield field, f"is {stated}, {work.samples} samples and their gradients cost {least} to {most}"
+        batches = f"{work.samples} samples, with dense gradients in {work.dense_gradient_batches} batches,"
+        yield field, f"is {stated}, {batches} cost {least} to {most}"
 
 
 def _train_x_flaws(ledger: Ledger, convention: str, record: Record, due: Due, card: Card) -> Iterator[Flaw]:

@@ -1,5 +1,8 @@
 # From the records of one study to its figures and its table. `reference` records are committed and made by no rule, so that
 # everything here rebuilds on a fresh clone without training; `runs` are this machine's own.
+from snakemake.io import report as in_report
+
+
 rule run_list:
     output:
         "results/plans/{study}.txt",
@@ -13,41 +16,83 @@ rule run_list:
         "printf '%s\\n' {params.runs:q} > {output:q} 2> {log:q}"
 
 
-rule study_of:
+STUDY_PAGES = {
+    "results/figures/{src}/{study}/accuracy.png": (
+        "Figures",
+        "accuracy against sparsity",
+    ),
+    "results/figures/{src}/{study}/cost.png": (
+        "Figures",
+        "accuracy against training FLOPs",
+    ),
+    "results/tables/{src}/{study}/main.html": (
+        "Tables",
+        "accuracy by method and sparsity",
+    ),
+}
+STUDY_FILES = [
+    *multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
+    *multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
+    *multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
+    *multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
+]
+
+
+def study_pages(src, study):
+    """What is made of one study's records, as outputs of a rule."""
+    pages = [
+        in_report(
+            path.format(src=src, study=study),
+            caption=f"../captions/{Path(path).stem}.rst",
+            category=category,
+            labels={"study": study, category.lower().removesuffix("s"): title},
+        )
+        for path, (category, title) in STUDY_PAGES.items()
+    ]
+    return [*pages, *(path.format(src=src, study=study) for path in STUDY_FILES)]
+
+
+rule study_of_runs:
     input:
-        records_of,
+        plan=f"results/plans/{STUDY.name}.txt",
+        records=[record_of(run) for run in STUDY.runs],
     output:
-        report(
-            "results/figures/{src}/{study}/accuracy.png",
-            caption="../captions/accuracy.rst",
-            category="Figures",
-            labels={"study": "{study}", "figure": "accuracy against sparsity"},
-        ),
-        report(
-            "results/figures/{src}/{study}/cost.png",
-            caption="../captions/cost.rst",
-            category="Figures",
-            labels={"study": "{study}", "figure": "accuracy against training FLOPs"},
-        ),
-        report(
-            "results/tables/{src}/{study}/main.html",
-            caption="../captions/table.rst",
-            category="Tables",
-            labels={"study": "{study}", "table": "accuracy by method and sparsity"},
-        ),
-        multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
-        multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
-        multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
-        multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
+        *study_pages("runs", STUDY.name),
     log:
-        "results/logs/study/{src}-{study}.log",
+        f"results/logs/study/runs-{STUDY.name}.log",
     conda:
         "../../environment.yml"
     params:
-        source=source_options,
+        study=STUDY.name,
         code=ANALYSIS_CODE,
         figures=subpath(output[0], parent=True),
         tables=subpath(output[2], parent=True),
     shell:
-        "OMP_NUM_THREADS={threads} python -m analysis.build study {params.source:q} --study {wildcards.study:q}"
+        "OMP_NUM_THREADS={threads} python -m analysis.build study --records results/runs --runs {input.plan:q}"
+        " --study {params.study:q} --figures {params.figures:q} --tables {params.tables:q} > {log:q} 2>&1"
+
+
+# All in one process: half of what a study's pages take is the start.
+rule studies_of_reference:
+    input:
+        [f"results/reference/{study}/records.jsonl" for study in REFERENCES],
+    output:
+        *[page for study in REFERENCES for page in study_pages("reference", study)],
+    log:
+        "results/logs/study/reference.log",
+    # Long; last, it would keep one core waiting.
+    priority: 1
+    conda:
+        "../../environment.yml"
+    params:
+        source=[
+            word
+            for study in REFERENCES
+            for word in ("--records", f"results/reference/{study}")
+        ],
+        code=ANALYSIS_CODE,
+        figures=subpath(output[0], ancestor=2),
+        tables=subpath(output[2], ancestor=2),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m analysis.build studies {params.source:q}"
         " --figures {params.figures:q} --tables {params.tables:q} > {log:q} 2>&1"

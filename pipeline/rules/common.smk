@@ -85,27 +85,6 @@ def products(kind, src, study):
     return [f"results/{kind}/{src}/{study}/{name}" for name in PRODUCTS[kind]]
 
 
-def records_of(wildcards):
-    if wildcards.src == "reference":
-        return f"results/reference/{wildcards.study}/records.jsonl"
-    if wildcards.study != STUDY.name:
-        raise WorkflowError(
-            f"study {wildcards.study!r} is not the loaded one: add --configfile pipeline/studies/{wildcards.study}.yaml"
-        )
-    return [f"results/plans/{STUDY.name}.txt", *[record_of(run) for run in STUDY.runs]]
-
-
-def source_options(wildcards):
-    if wildcards.src == "reference":
-        return ["--records", f"results/reference/{wildcards.study}"]
-    return [
-        "--records",
-        "results/runs",
-        "--runs",
-        f"results/plans/{wildcards.study}.txt",
-    ]
-
-
 def studies_of(wildcards):
     if wildcards.src == "reference":
         return [f"results/reference/{study}/records.jsonl" for study in REFERENCES]

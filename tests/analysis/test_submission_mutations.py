@@ -121,6 +121,7 @@ def _at(value: Any, path: tuple) -> Any:
 @example(("suite", ("layers", 0, "nonzeros"), BASES["suite"]["layers"][0]["nonzeros"] - 1))
 @example(("foreign", ("file_bytes",), BASES["foreign"]["file_bytes"] + 8))
 @example(("foreign", ("config", "multiplier"), 1e308))
+@example(("foreign", ("work", "dense_gradient_batches"), 9))
 @example(("foreign", ("config", "model"), "os:system"))
 def test_a_changed_record_is_refused_by_name_or_harmless(mutation: tuple[str, tuple, Any]) -> None:
     base, path, value = mutation
@@ -159,7 +160,7 @@ def _names(text: str, path: tuple) -> bool:
     """Whether a defect speaks of the field that was changed, of what follows from it, or of why it cannot be read."""
     place = text.removeprefix("records.jsonl:1: ")
     unreadable = ("is nested", "holds NaN", "holds Infinity", "holds -Infinity", "holds the number")
-    decides_others = {"config": "", "status": "", "layers": "sparsity: "}
+    decides_others = {"config": "", "status": "", "layers": "sparsity: ", "work": "flops."}
     follows = (decides_others[path[0]],) if path[0] in decides_others else ()
     return place.startswith((path[0], *unreadable, *follows))
 
