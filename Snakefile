@@ -19,9 +19,8 @@ include: "pipeline/rules/paper.smk"
 rule all:
     default_target: True
     input:
-        products("figures", "runs", STUDY.name),
-        products("tables", "runs", STUDY.name),
-        products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
+        rules.study_of_runs.output,
+        landscape_pages("runs", STUDY.name) if STUDY.landscape else [],
         expand(rules.leaderboard_of.output, src=SOURCES),
         expand(rules.claims_of.output, src=SOURCES),
         expand(rules.paper_of.output, src="reference"),
@@ -37,14 +36,14 @@ rule train:
 # From the committed records, without training anything.
 rule figures:
     input:
-        [products("figures", "reference", study) for study in REFERENCES],
-        [products("landscape", "reference", study) for study in MEASURED_REFERENCES],
+        rules.studies_of_reference.output,
+        [landscape_pages("reference", study) for study in MEASURED_REFERENCES],
         expand(rules.paper_of.output, src="reference"),
 
 
 rule tables:
     input:
-        [products("tables", "reference", study) for study in REFERENCES],
+        rules.studies_of_reference.output,
         expand(rules.paper_of.output, src="reference"),
 
 
@@ -61,7 +60,7 @@ rule claims:
 # From the final weights of the loaded study's runs: what is measured of its loss landscape, and the pages of it.
 rule landscape:
     input:
-        products("landscape", "runs", STUDY.name) if STUDY.landscape else [],
+        landscape_pages("runs", STUDY.name) if STUDY.landscape else [],
 
 
 # What sparsity costs, and the audit of the published costs: from the code, without any record.

@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--study", required=True, help="name of the study, for titles")
     _figures_and_tables(command)
     command.set_defaults(act=_study)
-    about = "Write the pages of several studies, into a folder each: every folder of --records is one, and gives its name."
+    about = (
+        "Write the pages of several studies, into a folder each: every folder of --records is one, and gives its name."
+    )
     command = _command(commands, "studies", about)
     _figures_and_tables(command)
     command.set_defaults(act=_studies)

@@ -149,21 +149,21 @@ def _means(frame: pd.DataFrame, by: list[str]) -> dict[Any, dict[str, float]]:
     return means.set_axis(list(MEANS), axis=1).to_dict("index")
 
 
-def _references(frame: pd.DataFrame) -> dict[tuple[str, int], pd.DataFrame]:
-    """Runs of the reference method by setting and comparability version, where one cell only claims the place."""
+def _references(frame: pd.DataFrame) -> dict[tuple[str, int], pd.Series]:
+    """Accuracy of the reference method by setting and comparability version, where one cell only claims the place."""
     runs = frame[frame["method"] == REFERENCE]
     groups = runs.groupby(["setting", "comparability_version"], sort=False)
-    return {key: group for key, group in groups if group["cell"].nunique() == 1}
+    return {key: _by_seed(group[group["status"] == "done"]) for key, group in groups if group["cell"].nunique() == 1}
 
 
-def _cell(group: pd.DataFrame, references: dict[tuple[str, int], pd.DataFrame]) -> dict[str, Any]:
+def _cell(group: pd.DataFrame, references: dict[tuple[str, int], pd.Series]) -> dict[str, Any]:
     first = group.iloc[0]
     done = group[group["status"] == "done"]
     accuracy = interval(done["accuracy"])
     difference = Interval(nan, 0, nan, nan)
     reference = references.get((first["setting"], first["comparability_version"]))
     if reference is not None and first["method"] != REFERENCE and not first["sparsity_is_outcome"]:
-        difference = paired(_by_seed(group), _by_seed(reference))
+        difference = paired(_by_seed(done), reference)
     return {
         **{name: first[name] for name in IDENTITY},
         "axis_sparsity": _axis_sparsity(first, done if len(done) else group),
@@ -187,6 +187,5 @@ def _axis_sparsity(first: pd.Series, runs: pd.DataFrame) -> float:
     return first["sparsity"] if asked and not first["sparsity_is_outcome"] else round(achieved, 3)
 
 
-def _by_seed(group: pd.DataFrame) -> pd.Series:
-    done = group[group["status"] == "done"]
-    return done.set_index("seed")["accuracy"]
+def _by_seed(runs: pd.DataFrame) -> pd.Series:
+    return pd.Series(runs["accuracy"].to_numpy(), index=runs["seed"].to_numpy())

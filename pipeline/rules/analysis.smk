@@ -1,8 +1,5 @@
 # From the records of one study to its figures and its table. `reference` records are committed and made by no rule, so that
 # everything here rebuilds on a fresh clone without training; `runs` are this machine's own.
-from snakemake.io import report as in_report
-
-
 rule run_list:
     output:
         "results/plans/{study}.txt",
@@ -14,42 +11,6 @@ rule run_list:
         runs=[run.path for run in STUDY.runs],
     shell:
         "printf '%s\\n' {params.runs:q} > {output:q} 2> {log:q}"
-
-
-STUDY_PAGES = {
-    "results/figures/{src}/{study}/accuracy.png": (
-        "Figures",
-        "accuracy against sparsity",
-    ),
-    "results/figures/{src}/{study}/cost.png": (
-        "Figures",
-        "accuracy against training FLOPs",
-    ),
-    "results/tables/{src}/{study}/main.html": (
-        "Tables",
-        "accuracy by method and sparsity",
-    ),
-}
-STUDY_FILES = [
-    *multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
-    *multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
-    *multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
-    *multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
-]
-
-
-def study_pages(src, study):
-    """What is made of one study's records, as outputs of a rule."""
-    pages = [
-        in_report(
-            path.format(src=src, study=study),
-            caption=f"../captions/{Path(path).stem}.rst",
-            category=category,
-            labels={"study": study, category.lower().removesuffix("s"): title},
-        )
-        for path, (category, title) in STUDY_PAGES.items()
-    ]
-    return [*pages, *(path.format(src=src, study=study) for path in STUDY_FILES)]
 
 
 rule study_of_runs:

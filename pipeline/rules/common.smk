@@ -4,6 +4,8 @@ import sys
 import time
 from pathlib import Path
 
+from snakemake.io import report as in_report
+
 from pipeline.lease import visible_gpus
 from pipeline.provenance import source_digest, tree_digest
 from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION
@@ -47,18 +49,27 @@ REFERENCES = sorted(
 MEASURED_REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/landscape.jsonl")
 )
-PRODUCTS = {
-    "figures": [
-        "accuracy.png",
-        "accuracy.pdf",
-        "accuracy.csv",
-        "cost.png",
-        "cost.pdf",
-        "cost.csv",
-    ],
-    "tables": ["main.html", "main.csv", "main.md", "main.tex"],
-    "landscape": ["landscape.html", "landscape.md", "claims.csv"],
+STUDY_PAGES = {
+    "results/figures/{src}/{study}/accuracy.png": (
+        "Figures",
+        "accuracy against sparsity",
+    ),
+    "results/figures/{src}/{study}/cost.png": (
+        "Figures",
+        "accuracy against training FLOPs",
+    ),
+    "results/tables/{src}/{study}/main.html": (
+        "Tables",
+        "accuracy by method and sparsity",
+    ),
 }
+STUDY_FILES = [
+    *multiext("results/figures/{src}/{study}/accuracy", ".pdf", ".csv"),
+    *multiext("results/figures/{src}/{study}/cost", ".pdf", ".csv"),
+    *multiext("results/tables/{src}/{study}/main", ".csv", ".md", ".tex"),
+    *multiext("results/tables/{src}/{study}/claims", ".csv", ".md"),
+]
+LANDSCAPE_PAGES = ["landscape.html", "landscape.md", "claims.csv"]
 SUBMISSIONS = [
     str(path)
     for name in ("card.yaml", "records.jsonl")
@@ -81,8 +92,22 @@ def record_of(run):
     return f"results/runs/{run.path}/record.json"
 
 
-def products(kind, src, study):
-    return [f"results/{kind}/{src}/{study}/{name}" for name in PRODUCTS[kind]]
+def study_pages(src, study):
+    """What is made of one study's records, as outputs of a rule."""
+    pages = [
+        in_report(
+            path.format(src=src, study=study),
+            caption=f"../captions/{Path(path).stem}.rst",
+            category=category,
+            labels={"study": study, category.lower().removesuffix("s"): title},
+        )
+        for path, (category, title) in STUDY_PAGES.items()
+    ]
+    return [*pages, *(path.format(src=src, study=study) for path in STUDY_FILES)]
+
+
+def landscape_pages(src, study):
+    return [f"results/landscape/{src}/{study}/{name}" for name in LANDSCAPE_PAGES]
 
 
 def studies_of(wildcards):
