@@ -263,7 +263,7 @@ def test_the_command_writes_the_page_and_its_figures(landscape: Path, tmp_path: 
         assert "paths lie off the plane by up to 3.25 (Static), 2 (RigL)" in written
         assert "two cores of a test, in 60 s." in written
     assert html.index("Claims of the papers") < html.index("Curves between solutions")
-    assert html.count("data:image/png;base64,") == len(FIGURES)
+    assert html.count("data:image/webp;base64,") == len(FIGURES)
     assert "![fig6 left](fig6_left.png)" in markdown
     assert "| Static – Pruning (n=3) | 1.10 ± 0.25 | 0.3 | 0 |" in markdown
     assert "| RigL (n=3) | 0.110 ± 0.025 | 97.0 ± 2.5 | 7 | 0.5 | 0.1 |" in markdown
