@@ -36,8 +36,9 @@ def trained(training: Training, device: torch.device, data_digest: str | None) -
         layers=layers,
         flops={convention: _ledger(training, convention) for convention in CONVENTIONS},
         size_bytes=training.spec.network.size_bytes(sparse.nonzeros),
-        file_bytes=file_size(training.spec, training.model, sparse.nonzeros).file_bytes,
+        file_bytes=file_size(training.spec, training.spec.outline(), sparse.nonzeros).file_bytes,
         explored=sparse.explored,
+        execution=sparse.execution,
         peak_parameter_bytes=training.spec.peak_parameter_bytes(),
         result=None if training.diverged else training.result,
         work=Work(
@@ -90,7 +91,9 @@ def write_snapshot(training: Training, folder: Path) -> None:
 
 
 def _weights(training: Training) -> bytes:
-    return to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in training.model.state_dict().items()})
+    return to_bytes(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in training.sparse.dense_state().items()}
+    )
 
 
 def _masks(training: Training) -> bytes:

@@ -21,6 +21,7 @@ from pipeline.run import Run
 from sparse_methods import methods
 
 ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("*.py")))
+SPARSE_ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("execution/*.py")))
 SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js", ".csv", ".bib")
 STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
 IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
@@ -33,19 +34,19 @@ def source_digest(run: Run) -> str:
 
     Comments, docstrings and line breaks do not count, so that explaining code better retrains nothing.
     """
-    own = method_digest(run.method)
+    own = method_digest(run.method, ENGINE if run.protocol.execution == "masked" else (*ENGINE, *SPARSE_ENGINE))
     if run.start_from is None:
         return own
     return hashlib.sha256(f"{own} {source_digest(run.start_from.run)}".encode()).hexdigest()[:12]
 
 
 @functools.cache
-def method_digest(method: str) -> str:
+def method_digest(method: str, engine: tuple[Path, ...] = ENGINE) -> str:
     """Twelve hex digits over the tokens of the method's file, of the methods that it builds on, and of the engine."""
     bases = [cls.__module__ for cls in methods.METHODS[method].__mro__ if cls.__module__.startswith(methods.__name__)]
     own = {Path(inspect.getfile(methods.METHODS[name.split(".")[-1]])) for name in bases}
     digest = hashlib.sha256()
-    for file in (*ENGINE, *sorted(own)):
+    for file in (*engine, *sorted(own)):
         digest.update(tokens_digest(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:12]
 

@@ -139,6 +139,9 @@ class Protocol:
     """Points of the learning curve, evenly spaced over the run, the last at its end."""
     deterministic: bool = False
     """On CUDA: deterministic kernels only. A CPU run is bit-reproducible either way."""
+    execution: Literal["masked", "sparse", "auto"] = "masked"
+    """Dense tensors behind masks; linear layers that hold active weights alone; or the latter where that is expected to be
+    faster. Results differ by rounding."""
     sequence_length: int = 512
     """Characters in a sample of a text, and how far gradients reach back; without meaning for images."""
 

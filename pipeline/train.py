@@ -57,6 +57,8 @@ class Training:
     loss_sum: Tensor
     """Of the training losses since the last point of the curve, float64 on the device."""
     loss_count: int = 0
+    chain: Callable[[Tensor, Tensor], float] | None = None
+    """What gives loss and gradients in one call, for networks where that is possible (``Sparsifier.gradient_of_chain``)."""
     state: Tensor | None = None
     """In which the last batch left the network; None for one that keeps none."""
     curve: list[dict[str, float]] = field(default_factory=list)
@@ -150,22 +152,26 @@ def take_batch(training: Training) -> bool:
     inputs, labels = training.batches[number]
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate_at(sparse.steps, run)
-    training.optimizer.zero_grad(set_to_none=True)
 
     def loss_of(outputs: Tensor) -> Tensor:
         smoothing = protocol.label_smoothing
         return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
 
-    state = training.state if training.batches.continues(number) else None
-    outputs, training.state = read(training.model, inputs, state)
-    loss = loss_of(outputs)
-    loss.backward()
+    if training.chain is not None:
+        loss = training.chain(inputs, labels)
+    else:
+        training.optimizer.zero_grad(set_to_none=True)
+        state = training.state if training.batches.continues(number) else None
+        outputs, training.state = read(training.model, inputs, state)
+        loss = loss_of(outputs)
+        loss.backward()
+        loss = loss.detach()
     if sparse.awaits_first_batch:
         training.ledger.charge_first_mask(sparse.method)
     else:
         training.ledger.charge(sparse.nonzeros, sparse.gradient_nonzeros)
     stepped = sparse.step(protocol.clip_norm, Batch(training.model, inputs, loss_of))
-    training.loss_sum += loss.detach()
+    training.loss_sum += loss
     training.loss_count += 1
     return stepped
 
@@ -272,6 +278,7 @@ def prepare(
         drop_fraction=schedule.drop_fraction,
         decay=schedule.decay,
         seed=seeds.topology,
+        execution=protocol.execution,
     )
     torch.manual_seed(seeds.noise)
     return Training(
@@ -282,6 +289,7 @@ def prepare(
         batches=training_batches(dataset, protocol, seeds),
         ledger=TrainingLedger(spec.network, protocol.batch_size),
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+        chain=sparse.gradient_of_chain(protocol.label_smoothing),
     )
 
 

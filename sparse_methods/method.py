@@ -186,6 +186,10 @@ class Method:
     """Where a topology update falls: in place of the gradient step, or after it."""
     parameters: ClassVar[Literal["sparse", "dense"]] = "sparse"
     """dense: all weights are kept and trained, and the network sees ``effective_weight`` of them."""
+    elementwise: ClassVar[bool] = False
+    """Whether every hook judges each weight by itself, so that the truly sparse execution may ask it about the active weights
+    alone (``drop_score``, ``drop_count``, ``keep``, ``after_step``), or about a block of rows (``start``, ``observe``,
+    ``grow_score``, ``grown_weight``)."""
     ignores: ClassVar[tuple[str, ...]] = ()
     """Fields of a run, or "topology" of its protocol, that have no meaning here; studies reset them, so that a grid asks for
     each run once."""

@@ -30,17 +30,18 @@ def move_after_step(method: Method, layers: Mapping[str, Layer], multipliers: Ma
 
 
 @torch.no_grad()
-def drop_and_grow(method: Method, layers: Mapping[str, Layer], step: int, schedule: UpdateSchedule) -> None:
-    """One topology update of all layers, or of none: a score that is NaN changes no mask.
+def drop_and_grow(
+    method: Method, layers: Mapping[str, Layer], active: Mapping[str, int], step: int, schedule: UpdateSchedule
+) -> None:
+    """One topology update of all layers, which have ``active`` weights, or of none: a score that is NaN changes no mask.
 
     Raises NonFiniteScoreError for NaN, CannotError where ranking layers together empties one, RuntimeError for a
     ``redistribute`` that changes the total.
     """
     fraction = method.drop_fraction(step, schedule)
-    scores = {name: topology.checked(method.drop_score(layer), name) for name, layer in layers.items()}
-    targets = _targets(method, layers, scores, step, schedule)
-    kept = {name: _kept(method, layer, scores[name], targets[name], fraction) for name, layer in layers.items()}
-    wanted = {name: targets[name] - int(mask.sum()) for name, mask in kept.items()}
+    targets = _targets(method, layers, active, step, schedule)
+    kept = {name: _kept(method, layer, active[name], targets[name], fraction) for name, layer in layers.items()}
+    wanted = {name: targets[name] - topology.active_count(mask) for name, mask in kept.items()}
     grown = method.redistribute(list(layers.values()), wanted)
     if sum(grown.values()) != sum(wanted.values()):
         raise RuntimeError(f"{method.name} redistributes {sum(wanted.values())} weights to {dict(grown)}")
@@ -53,7 +54,11 @@ def drop_and_grow(method: Method, layers: Mapping[str, Layer], step: int, schedu
 
 
 def _targets(
-    method: Method, layers: Mapping[str, Layer], scores: Mapping[str, Tensor], step: int, schedule: UpdateSchedule
+    method: Method,
+    layers: Mapping[str, Layer],
+    active: Mapping[str, int],
+    step: int,
+    schedule: UpdateSchedule,
 ) -> dict[str, int]:
     """Active weights of each layer after the update at ``step``, before layers exchange any.
 
@@ -63,22 +68,26 @@ def _targets(
     for name, layer in layers.items():
         sparsity, weights = method.sparsity_at(step, layer.sparsity, schedule), layer.mask.numel()
         targets[name] = weights - topology.zero_count(sparsity, weights)
-    active = {name: int(layer.mask.sum()) for name, layer in layers.items()}
     if not method.layers_are_free or sum(targets.values()) > sum(active.values()):
         return targets
     if sum(targets.values()) == sum(active.values()):
-        return active
+        return dict(active)
+    scores = {name: _drop_score(method, layer) for name, layer in layers.items()}
     masks = topology.largest_of_all(scores, sum(targets.values()), {name: layer.mask for name, layer in layers.items()})
     refuse_emptied(masks, targets)
-    return {name: int(mask.sum()) for name, mask in masks.items()}
+    return {name: topology.active_count(mask) for name, mask in masks.items()}
 
 
-def _kept(method: Method, layer: Layer, score: Tensor, target: int, fraction: float) -> Tensor:
+def _kept(method: Method, layer: Layer, active: int, target: int, fraction: float) -> Tensor:
     """The mask of what stays: the layer is pruned to its target, and drops, in one selection."""
-    active = int(layer.mask.sum())
+    score = _drop_score(method, layer)
     allowed = min(active, target)
     staying = allowed - method.drop_count(layer, allowed, fraction)
     return layer.mask if staying == active else method.keep(layer, score, staying)
+
+
+def _drop_score(method: Method, layer: Layer) -> Tensor:
+    return topology.checked(method.drop_score(layer), layer.name)
 
 
 def _grown(method: Method, layer: Layer, kept: Tensor, count: int) -> Tensor:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,7 @@ def sparsify(
     drop_fraction: float = 0.3,
     decay: str = "cosine",
     seed: int = 0,
+    execution: Literal["masked", "sparse", "auto"] = "masked",
 ) -> Sparsifier:
     """Make ``model`` sparse in place and return the engine that keeps it so::
 
@@ -55,13 +56,25 @@ def sparsify(
     distribution and layers are not used. ``origin`` (layer to weight) is what a finished training left, for methods that
     choose their mask from it. ``layers`` fixes single layers: "unmasked", or an explicit sparsity. ``end`` is included; None
     is three quarters of ``total_steps``; "never" is no end. The same ``seed`` gives every method the same random masks.
+    ``execution`` is how sparsity is computed with: "masked", dense tensors multiplied by masks; "sparse", linear layers that
+    hold active weights alone (``sparse_methods.execution``), put into ``model`` in the place of the masked ones, or those that
+    it was built with; or "auto", sparse where it is served and expected to be faster.
     Make the learning-rate scheduler after this call: a method may give the optimizer parameters of its own. Raises
     CannotError (a ValueError) for what the method cannot do, ValueError for unknown names and values out of range,
     TypeError for an optimizer whose state is not known.
     """
     chosen = methods.make(method) if isinstance(method, str) else method
     schedule = UpdateSchedule(total_steps, update_every, begin, end, drop_fraction, decay)
-    sparse = Sparsifier(model, optimizer, chosen, schedule, seed)
+    if execution == "masked":
+        sparse = Sparsifier(model, optimizer, chosen, schedule, seed)
+    else:
+        # Imported here: numba is optional, and compiles.
+        from sparse_methods import execution as executions
+
+        engine = executions.engine_for(execution, model, chosen, sparsity, distribution, layers or {}, masks)
+        sparse = engine(model, optimizer, chosen, schedule, seed)
+        if sparse.take_as_built():
+            return sparse
     if chosen.starts == "unmasked":
         if masks is not None:
             raise ValueError(f"method {chosen.name!r} trains without masks and cannot take any")
@@ -76,6 +89,9 @@ def sparsify(
 
 class Sparsifier:
     """The state of one sparse training. Made by :func:`sparsify`."""
+
+    execution: ClassVar[Literal["masked", "sparse"]] = "masked"
+    """How sparsity is computed with."""
 
     def __init__(
         self,
@@ -95,20 +111,32 @@ class Sparsifier:
         self.nonzeros: dict[str, int] = {}
         """Active weights of each masked layer; a new mapping whenever masks change."""
         self._trained: dict[str, int] = {}
-        self._weights = maskable_weights(model)
+        self._weights = self._maskable_weights()
         if not self._weights:
             raise ValueError("the model has no weights to mask: no linear, convolutional or recurrent module")
         self._layers: dict[str, Layer] = {}
         self._multipliers: dict[str, Tensor] = {}
         self._explored: dict[str, Tensor] = {}
         self._groups: dict[str, int] = {}
+        self._acts_every_step = method.parameters == "dense" or type(method).after_step is not Method.after_step
         self._growth = torch.Generator().manual_seed(_derive(seed, "growth", method.name))
         if method.updates != "never" and method.parameters == "sparse":
             # A schedule that the method cannot follow fails here and not at its first update.
             method.drop_fraction(schedule.begin, schedule)
             method.sparsity_at(schedule.begin, 0.0, schedule)
 
+    def _maskable_weights(self) -> dict[str, nn.Parameter]:
+        return maskable_weights(self.model)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Of a maskable layer's weight, inactive ones included."""
+        return tuple(self._weights[name].shape)
+
     # -- masks -------------------------------------------------------------------------------------------------------
+
+    def take_as_built(self) -> bool:
+        """Go on with the sparsity that the network was built with, if it holds its active weights alone."""
+        return False
 
     def draw_masks(
         self,
@@ -199,16 +227,23 @@ class Sparsifier:
             if self.method.parameters == "dense":
                 layer.weight.copy_(self.method.effective_weight(layer))
             else:
-                multiplier = layer.mask.to(layer.weight.dtype)
-                layer.weight.mul_(multiplier)
-                mask_state(self.optimizer, layer.weight, multiplier)
-                self._multipliers[name] = multiplier
+                self._mask_as_number(layer)
+                layer.weight.mul_(self._multipliers[name])
+                mask_state(self.optimizer, layer.weight, self._multipliers[name])
             self._explored[name] |= layer.mask
-        self.nonzeros = {name: int(layer.mask.sum()) for name, layer in self._layers.items()}
+        self.nonzeros = {name: topology.active_count(layer.mask) for name, layer in self._layers.items()}
         trainable = {name: self.method.trainable(layer) for name, layer in self._layers.items()}
         self._trained = {
-            name: self.nonzeros[name] if mask is None else int(mask.sum()) for name, mask in trainable.items()
+            name: self.nonzeros[name] if mask is None else topology.active_count(mask)
+            for name, mask in trainable.items()
         }
+
+    def _mask_as_number(self, layer: Layer) -> None:
+        """Zeros and ones laid out in memory as the weight is, and so as its gradient; read as bytes, which torch converts
+        five times as fast as booleans."""
+        if layer.name not in self._multipliers:
+            self._multipliers[layer.name] = torch.empty_like(layer.weight)
+        self._multipliers[layer.name].copy_(layer.mask.view(torch.uint8))
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
@@ -244,12 +279,12 @@ class Sparsifier:
         if self.awaits_first_batch:
             self._choose_first_masks(batch)
             return False
-        for name, layer in self._layers.items():
-            layer.learning_rate = float(self.optimizer.param_groups[self._groups[name]]["lr"])
-        update_due, dense_gradient = self.update_due, self.needs_dense_gradient
+        update_due = self.update_due
+        dense_gradient = bool(self._layers) and self.method.needs_dense_gradient(self.steps, update_due)
+        if update_due or dense_gradient or self._acts_every_step:
+            self._tell_learning_rates()
         if dense_gradient:
-            for layer in self._layers.values():
-                self.method.observe(layer)
+            self._observe()
         if update_due and self.method.updates == "instead_of_step":
             self._update_topology()
             return False
@@ -264,6 +299,14 @@ class Sparsifier:
             self._apply_masks()
         return True
 
+    def _tell_learning_rates(self) -> None:
+        for name, layer in self._layers.items():
+            layer.learning_rate = float(self.optimizer.param_groups[self._groups[name]]["lr"])
+
+    def _observe(self) -> None:
+        for layer in self._layers.values():
+            self.method.observe(layer)
+
     def _step_behind_masks(self, clip_norm: float | None) -> None:
         dense_parameters.give_gradients(self.method, self._layers)
         self._clip(clip_norm)
@@ -277,7 +320,8 @@ class Sparsifier:
         kept = self._gradients() if update_due and not dense_gradient else kept
         self._clip(clip_norm)
         self.optimizer.step()
-        sparse_parameters.move_after_step(self.method, self._layers, self._multipliers)
+        if self._acts_every_step:
+            sparse_parameters.move_after_step(self.method, self._layers, self._multipliers)
         for name, gradient in (kept or {}).items():
             self._layers[name].weight.grad = gradient
 
@@ -294,7 +338,7 @@ class Sparsifier:
         if self.method.parameters == "dense":
             dense_parameters.choose_active(self.method, self._layers, self.optimizer, self.steps, self.schedule)
         else:
-            sparse_parameters.drop_and_grow(self.method, self._layers, self.steps, self.schedule)
+            sparse_parameters.drop_and_grow(self.method, self._layers, self.nonzeros, self.steps, self.schedule)
         self._apply_masks()
         self.last_update = self.steps
         self.updates += 1
@@ -315,12 +359,21 @@ class Sparsifier:
             for layer in self._layers.values():
                 self.method.start(layer)
 
+    def gradient_of_chain(self, smoothing: float) -> Callable[[Tensor, Tensor], float] | None:
+        """What gives the mean cross-entropy of inputs and labels, and leaves its gradients, faster than autograd does, where
+        the network is such that it can be; else None."""
+        return None
+
     # -- reading, saving -----------------------------------------------------------------------------------------------
 
     @property
     def masks(self) -> dict[str, Tensor]:
         """Boolean masks of the masked layers, by layer name; copies."""
         return {name: layer.mask.clone() for name, layer in self._layers.items()}
+
+    def dense_state(self) -> dict[str, Tensor]:
+        """The network's state dict with whole weights, zeros included."""
+        return self.model.state_dict()
 
     @property
     def requested(self) -> dict[str, float]:
@@ -330,12 +383,11 @@ class Sparsifier:
     def counts(self) -> list[LayerCount]:
         """Every maskable layer as it is now, unmasked ones included, in the model's order."""
         rows = []
-        for name, weight in self._weights.items():
-            nonzeros = self.nonzeros[name] if name in self._layers else weight.numel()
-            sparsity = 1 - nonzeros / weight.numel()
-            rows.append(
-                LayerCount(name, tuple(weight.shape), weight.numel(), nonzeros, sparsity, masked=name in self._layers)
-            )
+        for name in self._weights:
+            shape = self._shape(name)
+            weights = math.prod(shape)
+            nonzeros = self.nonzeros[name] if name in self._layers else weights
+            rows.append(LayerCount(name, shape, weights, nonzeros, 1 - nonzeros / weights, masked=name in self._layers))
         return rows
 
     @property
@@ -368,31 +420,21 @@ class Sparsifier:
     def state_dict(self) -> dict[str, Any]:
         """Everything the engine needs to go on, as tensors and plain values; weights and optimizer are the caller's."""
         return {
-            "method": self.method.name,
-            "steps": self.steps,
-            "updates": self.updates,
-            "last_update": self.last_update,
-            "awaits_first_batch": self.awaits_first_batch,
+            **self._progress(),
             "masks": self.masks,
-            "requested": self.requested,
             "explored": {name: mask.clone() for name, mask in self._explored.items()},
             "layer_state": {name: _cloned(layer.state) for name, layer in self._layers.items()},
             "dense": _cloned({name: layer.dense for name, layer in self._layers.items() if layer.dense is not None}),
             "extra": {name: _cloned(layer.extra) for name, layer in self._layers.items()},
-            "growth": self._growth.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state_dict`. Load model and optimizer first. Raises ValueError for another method's or
         another network's state."""
-        if state["method"] != self.method.name:
-            raise ValueError(f"the state is of method {state['method']!r}, this is {self.method.name!r}")
         ours, theirs = ({name: tuple(mask.shape) for name, mask in m.items()} for m in (self.masks, state["masks"]))
         if ours != theirs:
             raise ValueError(f"the state masks {theirs}, this network has {ours}")
-        self.steps, self.updates = state["steps"], state["updates"]
-        self.last_update, self.awaits_first_batch = state["last_update"], state["awaits_first_batch"]
-        self._growth.set_state(state["growth"])
+        self._restore_progress(state)
         for name, layer in self._layers.items():
             layer.mask = state["masks"][name].to(layer.weight.device, torch.bool).clone()
             layer.sparsity = state["requested"][name]
@@ -404,6 +446,25 @@ class Sparsifier:
             for key, value in state["extra"][name].items():
                 layer.extra[key].data.copy_(value)
         self._apply_masks()
+
+    def _progress(self) -> dict[str, Any]:
+        """What the engine's state holds however sparsity is computed with."""
+        return {
+            "method": self.method.name,
+            "steps": self.steps,
+            "updates": self.updates,
+            "last_update": self.last_update,
+            "awaits_first_batch": self.awaits_first_batch,
+            "requested": self.requested,
+            "growth": self._growth.get_state(),
+        }
+
+    def _restore_progress(self, state: Mapping[str, Any]) -> None:
+        if state["method"] != self.method.name:
+            raise ValueError(f"the state is of method {state['method']!r}, this is {self.method.name!r}")
+        self.steps, self.updates = state["steps"], state["updates"]
+        self.last_update, self.awaits_first_batch = state["last_update"], state["awaits_first_batch"]
+        self._growth.set_state(state["growth"])
 
 
 def _of_layer(origin: Mapping[str, Tensor], layer: Layer) -> Tensor:

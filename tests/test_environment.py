@@ -14,7 +14,10 @@ CONDA_NAMES = {"pytorch": "torch"}
 
 def declared() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = project["dependencies"] + project["optional-dependencies"]["dev"]
+    listed = [
+        *project["dependencies"],
+        *(entry for extra in project["optional-dependencies"].values() for entry in extra),
+    ]
     return {requirement.name: requirement for requirement in map(Requirement, listed)}
 
 

@@ -48,6 +48,11 @@ class LeNet300(nn.Module):
         self.fc3 = nn.Linear(second, classes)
         initialize_as_authors(self)
 
+    @property
+    def relu_chain(self) -> tuple[str, ...]:
+        """The layers, where the network is nothing but them and ReLU between them; else none."""
+        return ("fc1", "fc2", "fc3") if self.pixels is None else ()
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Logits [N, classes] of inputs [N, *input_shape]."""
         flat = torch.flatten(inputs, 1)

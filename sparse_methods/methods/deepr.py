@@ -31,6 +31,7 @@ class DeepR(Method):
     citation, year, family = "bellec2018deepr", 2018, "sparse-to-sparse"
     dense_parts = ("signs, and who died in a step, of all positions: bits",)
     updates = "after_step"
+    elementwise = True
     exempt = {"plain steps": "noise and an L1 drift are added to every step"}
     ignores = ("topology",)
 

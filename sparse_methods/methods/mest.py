@@ -44,6 +44,10 @@ class MEST(SET):
     def _share(self) -> float:
         return {"hard": 0.2, "soft": 0.5}[self.bound] if self.mutated is None else self.mutated
 
+    @property
+    def elementwise(self) -> bool:
+        return self.bound == "hard"  # soft bounds count what a layer could hold
+
     def first_sparsity(self, final: float) -> float:
         return self._above(final, self._share)
 

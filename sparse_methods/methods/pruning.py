@@ -24,6 +24,7 @@ class Pruning(Method):
     dense_parts = ("weights and gradient, until pruned",)
     starts = "dense"
     updates = "after_step"
+    elementwise = True
 
     initial_sparsity: float = 0.0
     ranking: Literal["layer", "global"] = "layer"

@@ -28,6 +28,10 @@ class RigL(SET):
     growth: Literal["gradient", "random", "momentum"] = "gradient"
     initial: Literal["zeros", "random", "gradient"] = "zeros"
 
+    @property
+    def elementwise(self) -> bool:
+        return self.initial != "random"  # whose spread is that of the whole tensor
+
     def needs_dense_gradient(self, step: int, update_due: bool) -> bool:
         return self.growth == "momentum" or (update_due and "gradient" in (self.growth, self.initial))
 

@@ -15,6 +15,7 @@ class SET(Method):
     name, label = "set", "SET"
     citation, year, family = "mocanu2018set", 2018, "sparse-to-sparse"
     updates = "after_step"
+    elementwise = True
 
     def grow_score(self, layer: Layer) -> Tensor:
         return layer.random()

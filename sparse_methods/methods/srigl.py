@@ -35,6 +35,8 @@ class SRigL(RigL):
         "total count": "fan-ins are whole, in every layer",
     }
 
+    elementwise = False
+
     ablation: float = 0.3
 
     def __post_init__(self) -> None:

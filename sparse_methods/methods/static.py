@@ -8,3 +8,4 @@ class Static(Method):
 
     name, label = "static", "Static"
     citation, year, family = "evci2020rigl", 2020, "sparse-to-sparse"
+    elementwise = True

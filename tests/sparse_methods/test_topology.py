@@ -7,16 +7,21 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from sparse_methods import topology
 from sparse_methods.method import Layer, Method
 from sparse_methods.topology import (
+    NonFiniteScoreError,
+    active_count,
     apportion,
+    checked,
     drop_count,
     largest,
     largest_of_all,
+    largest_per_row,
     random_mask,
     sparsity_of,
     zero_count,
@@ -143,9 +148,9 @@ def test_a_full_layer_stays_full_and_a_zero_count_changes_nothing() -> None:
 
 def by_stable_sort(score: np.ndarray, candidates: np.ndarray, count: int) -> np.ndarray:
     """The ``count`` largest among ``candidates`` (flat, boolean), earlier indices first among equals."""
-    order = [index for index in np.argsort(-score, kind="stable") if candidates[index]]
+    order = np.argsort(-score, kind="stable")
     chosen = np.zeros(score.size, dtype=bool)
-    chosen[order[:count]] = True
+    chosen[order[candidates[order]][:count]] = True
     return chosen
 
 
@@ -183,6 +188,104 @@ def test_update_conserves_the_count_and_keeps_the_best(
     lost, won = mask & ~kept, kept
     if lost.any() and won.any():
         assert drop_score[lost].max() <= drop_score[won].min()
+
+
+# -- selection in layers large enough for the smallest chosen score to be guessed ---------------------------------------
+
+GUESSED = 8 * topology.SAMPLED
+"""The fewest scores of which a sample is taken."""
+
+
+@st.composite
+def large_layers(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    """Scores of either precision and sign, some with many ties, some infinite; candidates; how many of them are wanted."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = draw(
+        st.one_of(st.integers(GUESSED - 2, GUESSED + 300), st.integers(topology.BLOCK - 2, topology.BLOCK + 9000))
+    )
+    score = random.standard_normal(size)
+    levels = draw(st.sampled_from([0, 1, 3, 1000]))  # 0: hardly any tie
+    if levels:
+        score = np.round(score * levels) / levels
+    for infinity in draw(st.lists(st.sampled_from([-np.inf, np.inf]), max_size=2)):
+        score[random.random(size) < draw(st.sampled_from([1e-4, 0.3]))] = infinity
+    among = random.random(size) < draw(st.sampled_from([0.001, 0.05, 0.1, 0.5, 0.97, 1.0]))
+    share = draw(st.sampled_from([0.0, 0.001, 0.03, 0.3, 0.7, 0.999, 1.0]))
+    return score.astype(draw(st.sampled_from([np.float32, np.float64]))), among, int(share * among.sum())
+
+
+@settings(deadline=None, max_examples=60)
+@given(large_layers())
+def test_selection_in_large_layers_equals_a_stable_sort(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    """And so does the way that other devices take."""
+    score, among, count = case
+    expected = by_stable_sort(score, among, count)
+    assert np.array_equal(largest(torch.from_numpy(score), count, torch.from_numpy(among)).numpy(), expected)
+    elsewhere = topology._topk(torch.from_numpy(score), count, torch.from_numpy(among))
+    assert np.array_equal(elsewhere.numpy(), expected)
+
+
+@pytest.mark.parametrize("sampled", [9.0, -9.0])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_a_sample_that_misleads_changes_nothing(sampled: float, share: float) -> None:
+    """Every score that is looked at is far from all others."""
+    score = np.random.default_rng(0).standard_normal(GUESSED)
+    score[topology._spread(GUESSED)] = sampled
+    among, count = np.ones(GUESSED, dtype=bool), int(share * GUESSED)
+    found = largest(torch.from_numpy(score), count, torch.from_numpy(among)).numpy()
+    assert np.array_equal(found, by_stable_sort(score, among, count))
+
+
+def test_large_layers_refuse_more_than_there_is() -> None:
+    score, among = torch.rand(GUESSED), torch.rand(GUESSED) < 0.1
+    with pytest.raises(ValueError, match=f"cannot select {GUESSED} of {int(among.sum())} candidates"):
+        largest(score, GUESSED, among)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_ranked_as_it_is(dtype: torch.dtype) -> None:
+    score = torch.randn(40, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
+    among = torch.rand(40, 30, generator=torch.Generator().manual_seed(1)) < 0.5
+    assert largest(score, 100, among).equal(largest(score.double(), 100, among))
+    counts = torch.arange(40) % 7
+    assert largest_per_row(score, counts, among).equal(largest_per_row(score.double(), counts, among))
+
+
+def test_whole_numbers_are_ranked_as_they_are() -> None:
+    """2**53 + 1 is no float64."""
+    score, among = torch.tensor([2**53, 2**53 + 1, -(2**63), 0]), torch.ones(4, dtype=torch.bool)
+    for select in (largest, topology._topk):
+        assert select(score, 1, among).int().tolist() == [0, 1, 0, 0]
+        assert select(score, 3, among).int().tolist() == [1, 1, 0, 1]
+
+
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_largest_per_row_equals_a_stable_sort_of_each_row(rows: int, columns: int, seed: int) -> None:
+    """A row that asks for more than it has candidates gets all of them."""
+    random = np.random.default_rng(seed)
+    score = random.choice([-np.inf, -1.0, 0.0, 1.0, 2.0, np.inf], size=(rows, columns))
+    among = random.random((rows, columns)) < 0.7
+    counts = random.integers(0, columns + 2, size=rows)
+    found = largest_per_row(torch.from_numpy(score), torch.from_numpy(counts), torch.from_numpy(among))
+    expected = [by_stable_sort(*row) for row in zip(score, among, counts, strict=True)]
+    assert found.numpy().tolist() == [row.tolist() for row in expected]
+
+
+def test_checked_refuses_nan_wherever_it_is_and_nothing_else() -> None:
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        extreme = torch.tensor([[np.inf, -np.inf], [0.0, 1.0]], dtype=dtype)
+        assert checked(extreme, "w") is extreme
+        for row, column in np.ndindex(2, 2):
+            spoilt = extreme.clone()
+            spoilt[row, column] = np.nan
+            with pytest.raises(NonFiniteScoreError, match="'w'"):
+                checked(spoilt, "w")
+    assert checked(torch.empty(0, 3), "w").numel() == 0
+
+
+def test_active_count_is_the_number_of_ones() -> None:
+    mask = mask_of([[1, 0, 1], [0, 0, 1]])
+    assert (active_count(mask), active_count(mask.T), active_count(mask[:, :1])) == (3, 3, 1)
 
 
 @given(st.integers(1, 60), st.data())

@@ -1,0 +1,268 @@
+"""The truly sparse execution against the masked one: the same network, step for step."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sparse_methods import sparsify
+from sparse_methods.method import CannotError, Method
+from sparse_methods.methods import METHODS, make
+from sparse_methods.methods.mest import MEST
+from sparse_methods.methods.rigl import RigL
+from sparse_methods.sparsifier import Sparsifier
+
+if importlib.util.find_spec("numba") is None:
+    pytest.skip("the sparse execution needs numba, an optional extra", allow_module_level=True)
+
+from sparse_methods.execution import engine as execution
+from sparse_methods.execution.engine import SparseExecution
+from sparse_methods.execution.linear import SparseLinear
+from sparse_methods.execution.update import Selection
+
+STEPS = 200
+SERVED = sorted(name for name in METHODS if execution.refusal(make(name)) is None)
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True),
+    "adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.01, amsgrad=True),
+}
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    sizes = (24, 19, 13, 5)
+    layers = [layer for i in range(3) for layer in (nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU())]
+    return nn.Sequential(*layers[:-1]).double()
+
+
+def sparse_network(
+    execution: str,
+    method: str | Method,
+    optimizer: str = "sgd",
+    model: nn.Module | None = None,
+    sparsity: float = 0.8,
+    **settings: object,
+) -> tuple[nn.Module, Sparsifier]:
+    model = network() if model is None else model
+    schedule = {"total_steps": STEPS, "update_every": 7, "end": 150, "seed": 3, "distribution": "erk"} | settings
+    optimizer = OPTIMIZERS[optimizer](model)
+    return model, sparsify(model, optimizer, method, sparsity, execution=execution, **schedule)
+
+
+def batch(number: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(number)
+    inputs = torch.randn((16, 24), generator=generator, dtype=torch.float64)
+    return inputs, (inputs[:, :5].abs().argmax(1))
+
+
+def train(model: nn.Module, sparse: Sparsifier, batches: range, clip_norm: float | None = None) -> list[float]:
+    losses = []
+    for number in batches:
+        inputs, labels = batch(number)
+        sparse.optimizer.zero_grad()
+        loss = functional.cross_entropy(model(inputs), labels)
+        loss.backward()
+        sparse.step(clip_norm)
+        losses.append(loss.item())
+    return losses
+
+
+def assert_same(masked: Sparsifier, sparse: SparseExecution) -> None:
+    assert sparse.digest() == masked.digest()
+    for name, mask in masked.masks.items():
+        assert torch.equal(sparse.masks[name], mask), name
+    expected = masked.model.state_dict()
+    state = sparse.dense_state()
+    assert set(state) == set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(state[name], value, rtol=0, atol=1e-9)
+
+
+def test_what_is_served() -> None:
+    assert {"static", "set", "snfs", "rigl", "pruning", "deepr"} <= set(SERVED)
+
+
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("method", SERVED)
+def test_equal_to_the_masked_engine(method: str, optimizer: str) -> None:
+    (dense, masked), (model, sparse) = (sparse_network(how, method, optimizer) for how in ("masked", "sparse"))
+    assert isinstance(sparse, SparseExecution)
+    ours, theirs = train(model, sparse, range(STEPS)), train(dense, masked, range(STEPS))
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1e-9
+    assert_same(masked, sparse)
+    assert (sparse.steps, sparse.updates, sparse.nonzeros) == (masked.steps, masked.updates, masked.nonzeros)
+    assert sparse.explored == masked.explored
+    assert sparse.counts() == masked.counts()
+    assert masked.updates > 0 or method == "static"
+
+
+@pytest.mark.parametrize(
+    "method", [RigL(growth="momentum"), RigL(initial="gradient"), RigL(growth="random"), MEST(bound="hard")]
+)
+def test_equal_with_options(method: Method) -> None:
+    (dense, masked), (model, sparse) = (sparse_network(how, method) for how in ("masked", "sparse"))
+    assert train(model, sparse, range(60), 0.5) == pytest.approx(train(dense, masked, range(60), 0.5), abs=1e-9, rel=0)
+    assert_same(masked, sparse)
+
+
+def test_blocks_of_rows_choose_as_the_whole_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparse_methods.execution.update.BLOCK_WEIGHTS", 60)
+    for method in ("rigl", "set", "deepr", "snfs"):
+        (dense, masked), (model, sparse) = (sparse_network(how, method) for how in ("masked", "sparse"))
+        train(model, sparse, range(40)), train(dense, masked, range(40))
+        assert_same(masked, sparse)
+
+
+@pytest.mark.parametrize("method", ["rigl", "snfs", "deepr", "pruning"])
+def test_resumed_is_bit_equal(method: str) -> None:
+    model, sparse = sparse_network("sparse", method)
+    train(model, sparse, range(60))
+    saved = [copy.deepcopy(part.state_dict()) for part in (model, sparse.optimizer, sparse)]
+    whole = train(model, sparse, range(60, 120))
+    again, resumed = sparse_network("sparse", method)
+    again.load_state_dict(saved[0])
+    resumed.optimizer.load_state_dict(saved[1])
+    resumed.load_state_dict(saved[2])
+    assert train(again, resumed, range(60, 120)) == whole
+    assert resumed.digest() == sparse.digest()
+    assert resumed.explored == sparse.explored
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_state_of_another_network_is_refused() -> None:
+    _, sparse = sparse_network("sparse", "rigl")
+    state = sparse.state_dict()
+    with pytest.raises(ValueError, match="the state is of method 'rigl', this is 'set'"):
+        sparse_network("sparse", "set")[1].load_state_dict(state)
+    del state["requested"]["0"]
+    with pytest.raises(ValueError, match="the state has layers"):
+        sparse.load_state_dict(state)
+
+
+def test_only_active_weights_exist() -> None:
+    model, sparse = sparse_network("sparse", "rigl", sparsity=0.9)
+    train(model, sparse, range(20))
+    for name, layer in model.named_modules():
+        if isinstance(layer, SparseLinear):
+            active = sparse.nonzeros[name]
+            held = [layer.values, layer.values.grad, sparse.optimizer.state[layer.values]["momentum_buffer"]]
+            assert {tensor.shape for tensor in held} == {(active,)}
+            assert layer.pattern.columns.dtype == np.uint16
+    assert not any(isinstance(module, nn.Linear) for module in model.modules())
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_gradients_of_several_backward_passes_add_up(set_to_none: bool) -> None:
+    def halves(model: nn.Module, sparse: Sparsifier, batches: range) -> None:
+        for number in batches:
+            sparse.optimizer.zero_grad(set_to_none=set_to_none)
+            for inputs, labels in zip(*(part.chunk(2) for part in batch(number)), strict=True):
+                (functional.cross_entropy(model(inputs), labels) / 2).backward()
+            sparse.step()
+
+    (dense, masked), (model, sparse) = (sparse_network(how, "rigl") for how in ("masked", "sparse"))
+    halves(dense, masked, range(30)), halves(model, sparse, range(30))
+    assert_same(masked, sparse)
+    assert not any(layer.module.factors for layer in sparse._sparse.values())
+
+
+def test_masks_of_ones_own_and_unmasked_layers() -> None:
+    masks = {"0": torch.arange(19 * 24).view(19, 24) % 7 == 0, "2": torch.arange(13 * 19).view(13, 19) % 3 == 0}
+    settings = {"masks": masks, "sparsity": None}
+    (dense, masked), (model, sparse) = (sparse_network(how, "rigl", **settings) for how in ("masked", "sparse"))
+    assert isinstance(model[4], nn.Linear)
+    train(model, sparse, range(30)), train(dense, masked, range(30))
+    assert_same(masked, sparse)
+
+
+def test_a_network_built_sparse() -> None:
+    layers = [SparseLinear.random(24, 400, 0.95, seed=1, dtype=torch.float64), nn.ReLU(), nn.Linear(400, 5).double()]
+    model = nn.Sequential(*layers)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    sparse = sparsify(model, optimizer, "rigl", total_steps=STEPS, update_every=7, execution="auto")
+    assert sparse.requested == {"0": 0.95}
+    assert sparse.nonzeros == {"0": 480}
+    assert [row.nonzeros for row in sparse.counts()] == [480, 2000]
+    before = sparse.digest()
+    losses = train(model, sparse, range(STEPS))
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+    assert sparse.nonzeros == {"0": 480}
+    assert sparse.digest() != before
+
+
+def test_what_cannot_be_served_is_named() -> None:
+    def convolutional() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4, 5))
+
+    def shared() -> nn.Module:
+        model = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6))
+        model[2].weight = model[0].weight
+        return model
+
+    cases = [
+        ("rigl", convolutional(), "layer '0' is Conv2d, not a linear layer"),
+        ("rigl", shared(), "layer '0' is shared"),
+        ("rigl", network().half(), "layer '0' is torch.float16"),
+        ("snip", network(), "'snip' chooses its first mask by scores"),
+        ("topkast", network(), "'topkast' trains all weights behind its masks"),
+        ("srigl", network(), "'srigl' judges weights together"),
+        ("dense", network(), "'dense' has no sparse layer"),
+    ]
+    for method, model, reason in cases:
+        with pytest.raises(CannotError, match=reason):
+            sparse_network("sparse", method, model=model)
+        assert not isinstance(sparse_network("auto", method, model=model, sparsity=0.95)[1], SparseExecution)
+    with pytest.raises(ValueError, match="there is no execution 'fast'; valid: masked, sparse, auto"):
+        sparse_network("fast", "rigl")
+
+
+def test_auto_takes_what_is_sparse_from_the_first_step() -> None:
+    chosen = {
+        (method, sparsity): type(sparse_network("auto", method, sparsity=sparsity)[1])
+        for method in ("rigl", "pruning")
+        for sparsity in (0.5, 0.95)
+    }
+    assert chosen.pop(("rigl", 0.95)) is SparseExecution
+    assert set(chosen.values()) == {Sparsifier}
+
+
+def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else found(name, *rest)
+    )
+    assert type(sparse_network("auto", "rigl", sparsity=0.95)[1]) is Sparsifier
+    with pytest.raises(CannotError, match="needs numba: pip install"):
+        sparse_network("sparse", "rigl")
+
+
+def test_an_optimizer_that_has_trained_is_refused() -> None:
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model)
+    model(batch(0)[0]).sum().backward()
+    optimizer.step()
+    with pytest.raises(ValueError, match="before the first step"):
+        sparsify(model, optimizer, "rigl", 0.9, total_steps=10, execution="sparse")
+
+
+def test_wrong_inputs_are_named() -> None:
+    layer = SparseLinear.random(6, 4, 0.5, seed=0)
+    for inputs in (torch.zeros(2, 5), torch.zeros(6), torch.zeros(2, 6, dtype=torch.float64)):
+        with pytest.raises(ValueError, match=r"this layer takes torch.float32 of shape \(batch, 6\)"):
+            layer(inputs)
+    with pytest.raises(ValueError, match="sparsity is 1"):
+        SparseLinear.random(6, 4, 1, seed=0)
+
+
+def test_the_running_selection_keeps_the_first_of_ties() -> None:
+    selection = Selection(3)
+    for first, scores in ((0, [1.0, 2.0, 1.0]), (3, [2.0, 2.0, 1.0]), (6, [2.0, 3.0])):
+        selection.offer(torch.tensor(scores), torch.ones(len(scores), dtype=torch.bool), first, None)
+    assert selection.positions.tolist() == [1, 3, 7]
