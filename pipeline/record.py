@@ -154,8 +154,8 @@ class Record:
     """Of the file that `rigl-bench export` makes of the final network, header included; null in records from before it was
     counted."""
     execution: str | None = None
-    """How sparsity was computed with: masked, dense tensors behind masks, or sparse, active weights alone; null in records from
-    before there was a choice, which are masked."""
+    """How sparsity was computed with: masked, dense tensors behind masks, or sparse, active weights alone; null in records
+    from before there was a choice, which are masked."""
     schema_version: int = SCHEMA_VERSION
     comparability_version: int = COMPARABILITY_VERSION
 

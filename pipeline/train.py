@@ -57,7 +57,7 @@ class Training:
     loss_sum: Tensor
     """Of the training losses since the last point of the curve, float64 on the device."""
     loss_count: int = 0
-    chain: Callable[[Tensor, Tensor], float] | None = None
+    chain: Callable[[Tensor, Tensor, Tensor, float], float] | None = None
     """What gives loss and gradients in one call, for networks where that is possible (``Sparsifier.gradient_of_chain``)."""
     state: Tensor | None = None
     """In which the last batch left the network; None for one that keeps none."""
@@ -147,33 +147,37 @@ def train(
 
 def take_batch(training: Training) -> bool:
     """One batch: forward, backward, and the engine's step. False when topology was changed in place of the step."""
-    run, sparse, protocol = training.run, training.sparse, training.run.protocol
-    number = training.ledger.batches
-    inputs, labels = training.batches[number]
+    run, sparse, number = training.run, training.sparse, training.ledger.batches
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate_at(sparse.steps, run)
-
-    def loss_of(outputs: Tensor) -> Tensor:
-        smoothing = protocol.label_smoothing
-        return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
-
-    if training.chain is not None:
-        loss = training.chain(inputs, labels)
+    if training.chain is None:
+        loss, batch = _learn(training, number)
     else:
-        training.optimizer.zero_grad(set_to_none=True)
-        state = training.state if training.batches.continues(number) else None
-        outputs, training.state = read(training.model, inputs, state)
-        loss = loss_of(outputs)
-        loss.backward()
-        loss = loss.detach()
+        loss, batch = training.chain(*training.batches.stored(number)), None
     if sparse.awaits_first_batch:
         training.ledger.charge_first_mask(sparse.method)
     else:
         training.ledger.charge(sparse.nonzeros, sparse.gradient_nonzeros)
-    stepped = sparse.step(protocol.clip_norm, Batch(training.model, inputs, loss_of))
+    stepped = sparse.step(run.protocol.clip_norm, batch)
     training.loss_sum += loss
     training.loss_count += 1
     return stepped
+
+
+def _learn(training: Training, number: int) -> tuple[Tensor, Batch]:
+    """Loss and gradients of batch ``number`` by autograd, and the batch."""
+    inputs, labels = training.batches[number]
+    training.optimizer.zero_grad(set_to_none=True)
+
+    def loss_of(outputs: Tensor) -> Tensor:
+        smoothing = training.run.protocol.label_smoothing
+        return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
+
+    state = training.state if training.batches.continues(number) else None
+    outputs, training.state = read(training.model, inputs, state)
+    loss = loss_of(outputs)
+    loss.backward()
+    return loss.detach(), Batch(training.model, inputs, loss_of)
 
 
 def read(model: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:

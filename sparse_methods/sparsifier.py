@@ -359,9 +359,9 @@ class Sparsifier:
             for layer in self._layers.values():
                 self.method.start(layer)
 
-    def gradient_of_chain(self, smoothing: float) -> Callable[[Tensor, Tensor], float] | None:
-        """What gives the mean cross-entropy of inputs and labels, and leaves its gradients, faster than autograd does, where
-        the network is such that it can be; else None."""
+    def gradient_of_chain(self, smoothing: float) -> Callable[[Tensor, Tensor, Tensor, float], float] | None:
+        """What gives the mean cross-entropy of samples, labels, rows that are the batch and a factor of the inputs, and leaves
+        its gradients, faster than autograd does, where the network is such that it can be; else None."""
         return None
 
     # -- reading, saving -----------------------------------------------------------------------------------------------

@@ -93,6 +93,13 @@ class Batches:
             inputs = self._crop_flip(inputs, index)
         return inputs, self.dataset.train_labels.index_select(0, chosen)
 
+    def stored(self, index: int) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Batch ``index`` for what converts bytes itself: samples, their labels, the rows of both that are the batch, and the
+        factor that makes inputs of samples. Where more is done to them than that, the batch itself stands for the samples."""
+        if self.augmentation == "none" and self.dataset.factor is not None:
+            return self.dataset.train_inputs, self.dataset.train_labels, self._chosen(index), self.dataset.factor
+        return *self[index], torch.arange(self.batch_size), 1.0
+
     def epoch(self, index: int) -> float:
         """Passes over the training set that precede batch ``index``."""
         return index * self.batch_size / self._samples

@@ -112,10 +112,15 @@ class DataSet(Stored):
 
     def prepare(self, inputs: Tensor) -> Tensor:
         """Network inputs, float32 [B, C, H, W], of stored ones, uint8 [B, C, H, W], on their device."""
+        return standardise(inputs) if self.factor is None else inputs.float().mul_(self.factor)
+
+    @property
+    def factor(self) -> float | None:
+        """What inputs are multiplied by, where that is all; None where each image is standardised."""
         if self.scaling == "standardise-per-image":
-            return standardise(inputs)
+            return None
         # A third faster than dividing, and within 6e-8 of it; the largest value still becomes exactly 1.
-        return inputs.float().mul_(1 / int(self.scaling.removeprefix("divide:")))
+        return 1 / int(self.scaling.removeprefix("divide:"))
 
     def _check_split(self, split: str) -> None:
         self._require_tensor(f"{split}_inputs", torch.uint8)

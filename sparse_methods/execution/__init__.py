@@ -13,12 +13,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sparse_methods.distributions import LayerRule, layer_sparsities
+from sparse_methods.execution import serving
 from sparse_methods.method import CannotError, Method
 from sparse_methods.network import maskable_weights
 from sparse_methods.sparsifier import Sparsifier
-
-CROSSOVER = 0.8
-"""Sparsity of the masked layers together from which ``auto`` expects the sparse execution to be the faster one."""
 
 
 def engine_for(
@@ -46,8 +44,8 @@ def engine_for(
         return SparseExecution
     if masks is None and sparsity is None:
         return Sparsifier
-    served = SparseExecution.serves(model, method, masked_layers(model, sparsity or 0.0, distribution, rules, masks))
-    return SparseExecution if served else Sparsifier
+    pays = serving.pays(model, method, masked_layers(model, sparsity or 0.0, distribution, rules, masks))
+    return SparseExecution if pays else Sparsifier
 
 
 def masked_layers(

@@ -11,41 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from sparse_methods import topology
-from sparse_methods.execution import CROSSOVER, update
-from sparse_methods.execution.linear import TYPES, SparseLinear
-from sparse_methods.execution.mlp import ChainGradient, chain_gradient
+from sparse_methods.execution import serving, update
+from sparse_methods.execution.linear import SparseLinear
+from sparse_methods.execution.mlp import Chain, chain_of
 from sparse_methods.execution.pattern import index_type
 from sparse_methods.execution.update import SparseLayer
 from sparse_methods.method import Batch, CannotError, Layer, Method
-from sparse_methods.network import maskable_weights
 from sparse_methods.optimizer_state import PER_WEIGHT_SLOTS, check_known, coupled_weight_decay, group_index, mask_state
 from sparse_methods.sparsifier import Sparsifier
-
-
-def refusal(method: Method) -> str | None:
-    """Why the truly sparse execution cannot serve ``method``, or None."""
-    if method.starts == "unmasked":
-        return f"method {method.name!r} has no sparse layer"
-    if method.parameters == "dense":
-        return f"method {method.name!r} trains all weights behind its masks"
-    if method.starts not in ("random", "dense"):
-        return f"method {method.name!r} chooses its first mask by scores of all weights"
-    if method.layers_are_free or not method.elementwise:
-        return f"method {method.name!r} judges weights together, which here never exist together"
-    return None
-
-
-def layer_refusal(name: str, module: nn.Module | None, weight: Tensor) -> str | None:
-    """Why the truly sparse execution cannot serve a layer, or None; ``module`` is the one that the weight belongs to."""
-    if not isinstance(module, nn.Linear):
-        return (
-            f"layer {name!r} is {'shared' if module is None else type(module).__name__}, not a linear layer of its own"
-        )
-    if weight.device.type != "cpu":
-        return f"layer {name!r} is on {weight.device}, the kernels run on a CPU"
-    if weight.dtype not in TYPES:
-        return f"layer {name!r} is {weight.dtype}, the kernels take {' or '.join(map(str, TYPES))}"
-    return None
 
 
 class SparseExecution(Sparsifier):
@@ -55,21 +28,11 @@ class SparseExecution(Sparsifier):
 
     def __init__(self, *arguments: Any) -> None:
         self._sparse: dict[str, SparseLayer] = {}
+        self._chain: Chain | None = None
         super().__init__(*arguments)
-        reason = refusal(self.method)
+        reason = serving.refusal(self.method)
         if reason is not None:
             raise CannotError(f"execution 'sparse' cannot do this: {reason}")
-
-    @staticmethod
-    def serves(model: nn.Module, method: Method, sparsities: Mapping[str, float]) -> bool:
-        """Whether a network of these masked layers can be trained here, and is sparse enough, from the first step on, to
-        be trained faster than behind masks."""
-        weights = {name: weight for name, weight in maskable_weights(model).items() if name in sparsities}
-        if refusal(method) or any(layer_refusal(name, _owner(model, w), w) for name, w in weights.items()):
-            return False
-        first = {name: 0.0 if method.starts == "dense" else method.first_sparsity(s) for name, s in sparsities.items()}
-        zeros = sum(first[name] * weight.numel() for name, weight in weights.items())
-        return zeros >= CROSSOVER * sum(weight.numel() for weight in weights.values())
 
     def _maskable_weights(self) -> dict[str, nn.Parameter]:
         order = {name: number for number, (name, _) in enumerate(self.model.named_modules())}
@@ -110,8 +73,8 @@ class SparseExecution(Sparsifier):
 
     def _served(self, name: str) -> nn.Linear:
         weight = self._weights[name]
-        module = _owner(self.model, weight)
-        reason = layer_refusal(name, module, weight)
+        module = serving.owner(self.model, weight)
+        reason = serving.layer_refusal(name, module, weight)
         if reason is not None:
             raise CannotError(f"execution 'sparse' cannot do this: {reason}")
         return module
@@ -162,7 +125,8 @@ class SparseExecution(Sparsifier):
     def _step_within_masks(self, clip_norm: float | None, update_due: bool, dense_gradient: bool) -> None:
         kept = {name: layer.gradient.clone() for name, layer in self._layers.items()} if update_due else {}
         self._clip(clip_norm)
-        self.optimizer.step()
+        if self._chain is None or not self._chain.descends(self.optimizer):
+            self.optimizer.step()
         if type(self.method).after_step is not Method.after_step:
             for layer in self._sparse.values():
                 moved = self.method.after_step(layer.active_view())
@@ -204,9 +168,10 @@ class SparseExecution(Sparsifier):
         known = PER_WEIGHT_SLOTS[type(self.optimizer)]
         return {slot: value for slot, value in state.items() if slot in known and value is not None}
 
-    def gradient_of_chain(self, smoothing: float) -> ChainGradient | None:
+    def gradient_of_chain(self, smoothing: float) -> Chain | None:
         """For a network of sparse linear layers with ReLU between them that says so; else None."""
-        return chain_gradient(self.model, smoothing)
+        self._chain = chain_of(self.model, smoothing)
+        return self._chain
 
     # -- reading, saving -----------------------------------------------------------------------------------------------
 
@@ -237,11 +202,13 @@ class SparseExecution(Sparsifier):
 
     def dense_state(self) -> dict[str, Tensor]:
         """The network's state as that of a dense network with zeros: what the masked engine's has."""
-        state = self.model.state_dict()
-        for name, layer in self._sparse.items():
-            del state[f"{name}.positions"]
-            state[f"{name}.weight"] = layer.module.dense_weight()
-            del state[f"{name}.values"]
+        state = {}
+        for key, value in self.model.state_dict().items():
+            name, _, part = key.rpartition(".")
+            if name not in self._sparse or part == "bias":
+                state[key] = value
+            elif part == "values":
+                state[f"{name}.weight"] = self._sparse[name].module.dense_weight()
         return state
 
     def state_dict(self) -> dict[str, Any]:
@@ -264,12 +231,6 @@ class SparseExecution(Sparsifier):
             layer.explored = state["explored"][name].numpy().copy()
             layer.state = {key: value.clone() for key, value in state["layer_state"].get(name, {}).items()}
         self._apply_masks()
-
-
-def _owner(model: nn.Module, weight: Tensor) -> nn.Module | None:
-    """The module whose weight this is; None where several share it."""
-    owners = [module for module in model.modules() if weight in set(module.parameters(recurse=False))]
-    return owners[0] if len(owners) == 1 else None
 
 
 def _exchange(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:

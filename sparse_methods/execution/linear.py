@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from sparse_methods.execution import kernels
 from sparse_methods.execution.pattern import Pattern, index_type
 
-TYPES = (torch.float32, torch.float64)
-
 
 class SparseLinear(nn.Module):
     """y = W x + b of inputs [batch, in_features], where only the active weights of W exist.

@@ -1,7 +1,7 @@
 """The whole gradient of a chain of linear layers in one compiled call.
 
 Between the kernels of a small network Python takes longer than the kernels do. For linear layers with ReLU between them
-and cross-entropy at the end, forward and backward pass are therefore one call.
+and cross-entropy at the end, forward and backward pass are therefore one call, and a step of SGD is another.
 """
 
 from __future__ import annotations
@@ -17,27 +17,35 @@ from sparse_methods.execution.kernels import COMPILED, gathered, product, row_su
 from sparse_methods.execution.linear import SparseLinear
 from sparse_methods.execution.pattern import Pattern
 
+LANES = 16
+"""Numbers that a batch is filled up to a multiple of: a loop's remainder costs as much as the loop."""
+
 
 @njit(**COMPILED)
-def turn(samples, features):
-    """features [features][batch] = samples [batch][features], four samples at a time."""
-    batch, count = samples.shape
-    whole = batch - batch % 4
+def take(samples, rows, factor, features):
+    """features [features][batch] = factor * samples[rows], of samples [number][features], four rows at a time."""
+    count, scale = samples.shape[1], features.dtype.type(factor)
+    whole = rows.size - rows.size % 4
     for first in range(0, whole, 4):
-        s0, s1, s2, s3 = samples[first], samples[first + 1], samples[first + 2], samples[first + 3]
+        s0, s1, s2, s3 = (
+            samples[rows[first]],
+            samples[rows[first + 1]],
+            samples[rows[first + 2]],
+            samples[rows[first + 3]],
+        )
         for feature in range(count):
-            features[feature, first], features[feature, first + 1] = s0[feature], s1[feature]
-            features[feature, first + 2], features[feature, first + 3] = s2[feature], s3[feature]
-    for sample in range(whole, batch):
+            features[feature, first], features[feature, first + 1] = s0[feature] * scale, s1[feature] * scale
+            features[feature, first + 2], features[feature, first + 3] = s2[feature] * scale, s3[feature] * scale
+    for place in range(whole, rows.size):
         for feature in range(count):
-            features[feature, sample] = samples[sample, feature]
+            features[feature, place] = samples[rows[place], feature] * scale
 
 
 @njit(**COMPILED)
-def cross_entropy(logits, labels, smoothing, deltas):
-    """Mean cross-entropy over the batch, labels smoothed to (1 - smoothing) onehot + smoothing / classes; ``deltas`` becomes
-    its derivative by the logits. Shapes [classes][batch], labels [batch]."""
-    classes, batch = logits.shape
+def cross_entropy(logits, labels, rows, smoothing, deltas):
+    """Mean cross-entropy of labels[rows], smoothed to (1 - smoothing) onehot + smoothing / classes; ``deltas`` becomes its
+    derivative by the logits. Shapes [classes][at least batch], labels [number], rows [batch]."""
+    classes, batch = logits.shape[0], rows.size
     total = 0.0
     for b in range(batch):
         highest = logits[0, b]
@@ -48,7 +56,7 @@ def cross_entropy(logits, labels, smoothing, deltas):
             whole += np.exp(logits[c, b] - highest)
         logarithm = np.log(whole) + highest
         for c in range(classes):
-            wanted = smoothing / classes + (1.0 - smoothing if labels[b] == c else 0.0)
+            wanted = smoothing / classes + (1.0 - smoothing if labels[rows[b]] == c else 0.0)
             total += wanted * (logarithm - logits[c, b])
             deltas[c, b] = (np.exp(logits[c, b] - logarithm) - wanted) / batch
     return total / batch
@@ -56,16 +64,29 @@ def cross_entropy(logits, labels, smoothing, deltas):
 
 @njit(**COMPILED)
 def gradients(
-    samples, labels, smoothing, starts, columns, values, biases, turned, activations, deltas, of_values, of_biases
+    samples,
+    labels,
+    rows,
+    factor,
+    smoothing,
+    starts,
+    columns,
+    values,
+    biases,
+    turned,
+    activations,
+    deltas,
+    of_values,
+    of_biases,
 ):
-    """Forward and backward pass of a chain of layers; the mean loss.
+    """Forward and backward pass of a chain of layers on factor * samples[rows] and labels[rows]; the mean loss.
 
     Tuples by layer: ``starts``, ``columns`` and ``values`` of the weights; ``turned``, from the second layer on: starts, rows,
     order and room for values of the transposed matrix; ``activations``, the inputs of each layer and, last, the logits;
     ``deltas``, the loss's derivatives by each layer's outputs; then the gradients, which are overwritten.
     """
     depth = len(values)
-    turn(samples, activations[0])
+    take(samples, rows, factor, activations[0])
     for i in range(depth):
         outputs = activations[i + 1]
         spread(biases[i], outputs)
@@ -74,7 +95,7 @@ def gradients(
             for row in range(outputs.shape[0]):
                 for b in range(outputs.shape[1]):
                     outputs[row, b] = max(outputs[row, b], outputs.dtype.type(0))
-    loss = cross_entropy(activations[depth], labels, smoothing, deltas[depth - 1])
+    loss = cross_entropy(activations[depth], labels, rows, smoothing, deltas[depth - 1])
     for back in range(depth):
         i = depth - 1 - back
         weight_gradient(starts[i], columns[i], activations[i], deltas[i], of_values[i])
@@ -82,9 +103,9 @@ def gradients(
         if i > 0:
             below, inputs = deltas[i - 1], activations[i]
             below[:] = 0
-            first, rows, order, room = turned[0][i - 1], turned[1][i - 1], turned[2][i - 1], turned[3][i - 1]
+            first, units, order, room = turned[0][i - 1], turned[1][i - 1], turned[2][i - 1], turned[3][i - 1]
             gathered(values[i], order, room)
-            product(first, rows, room, deltas[i], below)
+            product(first, units, room, deltas[i], below)
             for row in range(below.shape[0]):
                 for b in range(below.shape[1]):
                     if inputs[row, b] <= 0:
@@ -92,58 +113,108 @@ def gradients(
     return loss
 
 
-class ChainGradient:
-    """Loss and gradients of a chain of :class:`SparseLinear` layers with ReLU between them, as autograd leaves them.
+@njit(**COMPILED)
+def descend(rates, decays, momenta, nesterov, weights, of_weights, velocities):
+    """A step of SGD on every tensor of the tuples; rates, decays and momenta are arrays with a number for each."""
+    for i in range(len(weights)):
+        weight, gradient, velocity = weights[i], of_weights[i], velocities[i]
+        rate, decay, momentum = rates[i], decays[i], momenta[i]
+        for k in range(weight.size):
+            slope = gradient[k] + decay * weight[k]
+            velocity[k] = momentum * velocity[k] + slope
+            weight[k] -= rate * (slope + momentum * velocity[k] if nesterov else velocity[k])
 
-    Called with inputs [batch, ...], flattened, and labels [batch] int64, it returns the mean cross-entropy, labels smoothed by
-    ``smoothing``; every parameter's ``grad`` and every layer's ``factors`` are then of this batch alone.
+
+class Chain:
+    """A chain of :class:`SparseLinear` layers with ReLU between them: its gradient, as autograd leaves it, and steps of SGD.
+
+    Called with samples [number, ...], labels [number] int64, the rows [batch] of both that are the batch and a factor that its
+    inputs are multiplied by, it returns the mean cross-entropy, labels smoothed by ``smoothing``; every parameter's ``grad``
+    and every layer's ``factors`` are then of this batch alone. Samples may be bytes.
     """
 
     def __init__(self, layers: Sequence[SparseLinear], smoothing: float) -> None:
         self.layers, self.smoothing = list(layers), smoothing
-        self._patterns: list[Pattern] = []
+        self._parameters = [parameter for layer in self.layers for parameter in (layer.values, layer.bias)]
+        self._patterns: list[Pattern | None] = [None] * len(self.layers)
+        self._gradients: list[Tensor] = []
         self._batch = 0
 
-    def __call__(self, inputs: Tensor, labels: Tensor) -> float:
-        """Raises ValueError as the layers' own forward pass does."""
-        samples = self.layers[0].checked(inputs.flatten(1))
-        if len(samples) != self._batch or any(
-            layer.pattern is not known for layer, known in zip(self.layers, self._patterns, strict=True)
-        ):
-            self._allocate(len(samples))
-        values = tuple(layer.values.detach().numpy() for layer in self.layers)
-        biases = tuple(layer.bias.detach().numpy() for layer in self.layers)
-        loss = gradients(samples.numpy(), labels.numpy(), self.smoothing, *self._indices, values, biases, *self._rooms)
-        for i, layer in enumerate(self.layers):
-            layer.values.grad, layer.bias.grad = self._gradients[i]
-            layer.factors[:] = [self._factors[i]]
+    def __call__(self, samples: Tensor, labels: Tensor, rows: Tensor, factor: float = 1.0) -> float:
+        """Raises ValueError for samples that the first layer does not take."""
+        flat = samples.flatten(1)
+        if flat.shape[1] != self.layers[0].in_features or flat.dtype not in (torch.uint8, self.layers[0].values.dtype):
+            raise ValueError(
+                f"samples are {flat.dtype} of {flat.shape[1]} numbers, the network takes uint8 or"
+                f" {self.layers[0].values.dtype} of {self.layers[0].in_features}"
+            )
+        moved = any(layer.pattern is not known for layer, known in zip(self.layers, self._patterns, strict=True))
+        if moved or len(rows) != self._batch:
+            self._allocate(len(rows))
+        loss = gradients(flat.numpy(), labels.numpy(), rows.numpy(), factor, self.smoothing, *self._arrays)
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+        for layer, factors in zip(self.layers, self._factors, strict=True):
+            layer.factors[:] = [factors]
         return loss
+
+    def descends(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Make a step on these gradients as ``optimizer`` would, if it is SGD of these parameters alone; else False."""
+        groups = optimizer.param_groups
+        plain = type(optimizer) is torch.optim.SGD and not any(
+            group["maximize"] or group["dampening"] for group in groups
+        )
+        held = {id(parameter): group for group in groups for parameter in group["params"]} if plain else {}
+        if set(held) != set(map(id, self._parameters)) or len({group["nesterov"] for group in groups}) > 1:
+            return False
+        if not self._gradients or any(
+            p.grad is not own for p, own in zip(self._parameters, self._gradients, strict=True)
+        ):
+            return False
+        kind = self._gradients[0].numpy().dtype
+        settings = ("lr", "weight_decay", "momentum")
+        numbers = (np.array([held[id(p)][name] for p in self._parameters], kind) for name in settings)
+        velocities = tuple(self._velocity(optimizer, parameter).numpy() for parameter in self._parameters)
+        descend(*numbers, groups[0]["nesterov"], self._weights, self._slopes, velocities)
+        return True
+
+    def _velocity(self, optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor:
+        """torch starts it from the first gradient, which is the same as from zero."""
+        state = optimizer.state[parameter]
+        if state.get("momentum_buffer") is None:
+            state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+        return state["momentum_buffer"]
 
     def _allocate(self, batch: int) -> None:
         """Room for a batch of this size and for weights where they are now."""
         self._batch, self._patterns = batch, [layer.pattern for layer in self.layers]
-        kind = self.layers[0].values.detach().numpy().dtype
+        self._weights = tuple(parameter.detach().numpy() for parameter in self._parameters)
+        kind = self._weights[0].dtype
         starts, columns = zip(*((pattern.starts, pattern.columns) for pattern in self._patterns), strict=True)
-        self._indices = (starts, columns)
         sizes = [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
-        activations = tuple(np.empty((size, batch), kind) for size in sizes)
-        deltas = tuple(np.empty((size, batch), kind) for size in sizes[1:])
+        # Whole vectors; what is beyond the batch stays zero in inputs and derivatives, and adds nothing.
+        width = -batch % LANES + batch
+        activations = tuple(np.zeros((size, width), kind) for size in sizes)
+        deltas = tuple(np.zeros((size, width), kind) for size in sizes[1:])
         # The first layer's inputs have no gradient; its row stands in where there is no second layer.
         turned = [
             (*pattern.transposed, np.empty(pattern.weights, kind)) for pattern in self._patterns[1:] or self._patterns
         ]
-        of_values = tuple(np.empty(pattern.weights, kind) for pattern in self._patterns)
-        of_biases = tuple(np.empty(layer.out_features, kind) for layer in self.layers)
-        self._rooms = (tuple(zip(*turned, strict=True)), activations, deltas, of_values, of_biases)
-        self._gradients = [tuple(map(torch.from_numpy, pair)) for pair in zip(of_values, of_biases, strict=True)]
+        self._slopes = tuple(np.empty_like(weight) for weight in self._weights)
+        self._arrays = (
+            *(starts, columns, self._weights[::2], self._weights[1::2], tuple(zip(*turned, strict=True))),
+            *(activations, deltas, self._slopes[::2], self._slopes[1::2]),
+        )
+        self._gradients = list(map(torch.from_numpy, self._slopes))
         self._factors = list(zip(activations[:-1], deltas, strict=True))
 
 
-def chain_gradient(model: nn.Module, smoothing: float) -> ChainGradient | None:
+def chain_of(model: nn.Module, smoothing: float) -> Chain | None:
     """For a network that says which of its linear layers, with ReLU between them, it is (``relu_chain``, their names in order)
     and whose layers are all sparse; None for any other."""
     names = getattr(model, "relu_chain", None)
     layers = [model.get_submodule(name) for name in names or ()]
     whole = bool(layers) and all(isinstance(layer, SparseLinear) and layer.bias is not None for layer in layers)
     alike = whole and len({(layer.values.dtype, layer.pattern.index) for layer in layers}) == 1
-    return ChainGradient(layers, smoothing) if alike else None
+    return Chain(layers, smoothing) if alike else None

@@ -22,7 +22,8 @@ from pipeline.origin import Origin
 from pipeline.plan import Spec, resolve
 from pipeline.record import COMPARABILITY_VERSION
 from pipeline.study import parse_run
-from sparse_methods.methods import METHODS
+from sparse_methods.execution.serving import refusal
+from sparse_methods.methods import METHODS, make
 
 GOLDEN = Path(__file__).parent / "golden.json"
 REQUESTS = ((0.9, "erk"), (0.5, "uniform"))
@@ -37,9 +38,10 @@ PROTOCOL = {
 }
 
 
-def spec_of(method: str, dataset: DataSet) -> Spec:
+def spec_of(method: str, dataset: DataSet, execution: str = "masked") -> Spec:
     """The first request that the method can do; one that starts from a finished run gets a dense one."""
-    run = {"model": "lenet300", "dataset": "digits", "method": method, "protocol": PROTOCOL}
+    protocol = PROTOCOL | {"execution": execution}
+    run = {"model": "lenet300", "dataset": "digits", "method": method, "protocol": protocol}
     if METHODS[method].starts == "origin":
         run["start_from"] = {"method": "dense", "take": "mask"}
     for sparsity, distribution in REQUESTS:
@@ -68,11 +70,12 @@ def trained(spec: Spec, dataset: DataSet) -> train.Training:
     return training
 
 
-def trajectory_digest(method: str, dataset: DataSet) -> str:
+def trajectory_digest(method: str, dataset: DataSet, execution: str = "masked") -> str:
     """Of masks, weights and cost after 30 steps in float64, rounded to 6 decimals so that it holds on any processor."""
-    training = trained(spec_of(method, dataset), dataset)
+    training = trained(spec_of(method, dataset, execution), dataset)
+    assert training.sparse.execution == execution
     digest = hashlib.sha256(training.sparse.digest().encode())
-    for weight in training.model.state_dict().values():
+    for weight in training.sparse.dense_state().values():
         # Adding zero turns -0.0, which rounding makes of tiny negatives, into 0.0.
         digest.update((np.round(weight.numpy(), 6) + 0.0).tobytes())
     digest.update(json.dumps(training.ledger.state_dict(), sort_keys=True).encode())
@@ -88,6 +91,13 @@ def test_trajectory_is_unchanged(method: str, digits_cache: Path) -> None:
     assert found == golden["trajectories"][method], (
         f"{method} trains to another result: if that is meant, raise COMPARABILITY_VERSION and rewrite {GOLDEN.name}"
     )
+
+
+@pytest.mark.parametrize("method", [name for name in sorted(METHODS) if refusal(make(name)) is None])
+def test_the_sparse_execution_follows_the_same_trajectory(method: str, digits_cache: Path) -> None:
+    pytest.importorskip("numba", reason="the sparse execution needs numba, an optional extra")
+    golden = json.loads(GOLDEN.read_text())["trajectories"]
+    assert trajectory_digest(method, load(digits_cache), "sparse") == golden[method]
 
 
 def main() -> None:

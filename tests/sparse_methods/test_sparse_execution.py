@@ -22,13 +22,13 @@ from sparse_methods.sparsifier import Sparsifier
 if importlib.util.find_spec("numba") is None:
     pytest.skip("the sparse execution needs numba, an optional extra", allow_module_level=True)
 
-from sparse_methods.execution import engine as execution
 from sparse_methods.execution.engine import SparseExecution
 from sparse_methods.execution.linear import SparseLinear
+from sparse_methods.execution.serving import refusal
 from sparse_methods.execution.update import Selection
 
 STEPS = 200
-SERVED = sorted(name for name in METHODS if execution.refusal(make(name)) is None)
+SERVED = sorted(name for name in METHODS if refusal(make(name)) is None)
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True),
     "adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.01, amsgrad=True),
@@ -259,6 +259,71 @@ def test_wrong_inputs_are_named() -> None:
             layer(inputs)
     with pytest.raises(ValueError, match="sparsity is 1"):
         SparseLinear.random(6, 4, 1, seed=0)
+
+
+class Network(nn.Module):
+    """Sparse layers with ReLU between them, which says so."""
+
+    relu_chain = ("first", "second", "third")
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first, self.second, self.third = nn.Linear(24, 19), nn.Linear(19, 13), nn.Linear(13, 5)
+        self.double()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.third(functional.relu(self.second(functional.relu(self.first(inputs)))))
+
+
+def train_in_one_call(sparse: Sparsifier, batches: range, clip_norm: float | None = None) -> list[float]:
+    chain, losses = sparse.gradient_of_chain(0.1), []
+    for number in batches:
+        inputs, labels = (torch.cat([part, part]) for part in batch(number))
+        losses.append(chain(inputs * 4, labels, torch.arange(3, 16), 0.25))
+        sparse.step(clip_norm)
+    return losses
+
+
+def train_by_autograd(model: nn.Module, sparse: Sparsifier, batches: range, clip_norm: float | None) -> list[float]:
+    losses = []
+    for number in batches:
+        inputs, labels = (part[3:] for part in batch(number))
+        sparse.optimizer.zero_grad()
+        loss = functional.cross_entropy(model(inputs), labels, label_smoothing=0.1)
+        loss.backward()
+        sparse.step(clip_norm)
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
+@pytest.mark.parametrize("method", ["static", "rigl", "snfs", "deepr"])
+def test_the_whole_gradient_in_one_call(method: str, optimizer: str, clip_norm: float | None) -> None:
+    dense, masked = sparse_network("masked", method, optimizer, Network())
+    _, sparse = sparse_network("sparse", method, optimizer, Network())
+    theirs = train_by_autograd(dense, masked, range(60), clip_norm)
+    assert train_in_one_call(sparse, range(60), clip_norm) == pytest.approx(theirs, abs=1e-9, rel=0)
+    assert_same(masked, sparse)
+
+
+def test_a_chain_takes_autograds_gradients_too() -> None:
+    """Of a batch that went through autograd, the optimizer's own step is made."""
+    (dense, masked), (model, sparse) = (sparse_network(how, "rigl", model=Network()) for how in ("masked", "sparse"))
+    train_by_autograd(dense, masked, range(30), None)
+    train_in_one_call(sparse, range(15)), train_by_autograd(model, sparse, range(15, 30), None)
+    assert_same(masked, sparse)
+
+
+def test_who_has_a_chain() -> None:
+    assert sparse_network("masked", "rigl", model=Network())[1].gradient_of_chain(0.0) is None
+    assert sparse_network("sparse", "rigl")[1].gradient_of_chain(0.0) is None
+    masks = {"second": torch.arange(13 * 19).view(13, 19) % 3 == 0}
+    assert sparse_network("sparse", "rigl", model=Network(), masks=masks)[1].gradient_of_chain(0.0) is None
+    chain = sparse_network("sparse", "rigl", model=Network())[1].gradient_of_chain(0.0)
+    with pytest.raises(ValueError, match=r"samples are torch.float64 of 7 numbers, the network takes uint8"):
+        chain(torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.int64), torch.arange(2))
 
 
 def test_the_running_selection_keeps_the_first_of_ties() -> None:
