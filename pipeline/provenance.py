@@ -112,7 +112,7 @@ def provenance(run: Run, device: torch.device, data_digest: str | None) -> Prove
         commit=_commit(),
         source_digest=source_digest(run),
         data_digest=data_digest,
-        numerics=f"float32, {'' if reproducible else 'not '}bit-reproducible",
+        numerics=f"{run.protocol.precision}, {'' if reproducible else 'not '}bit-reproducible",
     )
 
 

@@ -139,6 +139,8 @@ class Protocol:
     """Points of the learning curve, evenly spaced over the run, the last at its end."""
     deterministic: bool = False
     """On CUDA: deterministic kernels only. A CPU run is bit-reproducible either way."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16: forward and backward pass under autocast to bfloat16; weights, gradients and optimizer state stay float32."""
     execution: Literal["masked", "sparse", "auto"] = "masked"
     """Dense tensors behind masks; linear layers that hold active weights alone; or the latter where that is expected to be
     faster. Results differ by rounding."""
@@ -153,6 +155,10 @@ class Protocol:
         limited = self.clip_norm is None or 0 < self.clip_norm < math.inf
         _require(limited, "clip_norm", self.clip_norm, "above 0 and finite")
         _require(self.evaluations >= 1, "evaluations", self.evaluations, "at least 1")
+        exact = self.execution != "sparse" or self.precision == "float32"
+        _require(
+            exact, "execution", self.execution, "masked or auto with precision bf16: the sparse kernels take float32"
+        )
         _require(self.sequence_length >= 1, "sequence_length", self.sequence_length, "at least 1")
 
 

@@ -174,17 +174,23 @@ def _learn(training: Training, number: int) -> tuple[Tensor, Batch]:
         return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
 
     state = training.state if training.batches.continues(number) else None
-    outputs, training.state = read(training.model, inputs, state)
+    outputs, training.state = read(training.model, inputs, state, training.run.protocol.precision)
     loss = loss_of(outputs)
     loss.backward()
     return loss.detach(), Batch(training.model, inputs, loss_of)
 
 
-def read(model: nn.Module, inputs: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def read(
+    model: nn.Module, inputs: Tensor, state: Tensor | None, precision: str = "float32"
+) -> tuple[Tensor, Tensor | None]:
     """The model's outputs, and the state that ``inputs`` leave it in.
 
     A network with a method ``continued(inputs, state)`` goes on from ``state``, None being its first; others have none.
     """
+    if precision == "bf16":
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            outputs, state = read(model, inputs, state)
+        return outputs.float(), state
     return model.continued(inputs, state) if hasattr(model, "continued") else (model(inputs), None)
 
 
@@ -192,7 +198,7 @@ def add_point(training: Training) -> None:
     """Evaluate, append to the curve, and notice divergence (a training or test loss that is not finite)."""
     started = time.perf_counter()
     dataset = training.batches.dataset
-    correct, total, test_loss = evaluate(training.model, dataset)
+    correct, total, test_loss = evaluate(training.model, dataset, training.run.protocol.precision)
     train_loss = float(training.loss_sum / training.loss_count)
     training.loss_sum.zero_()
     training.loss_count = 0
@@ -216,7 +222,7 @@ def add_point(training: Training) -> None:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, dataset: DataSet | TextSet) -> tuple[int, int, float]:
+def evaluate(model: nn.Module, dataset: DataSet | TextSet, precision: str = "float32") -> tuple[int, int, float]:
     """Correct predictions, predictions, and mean cross-entropy in nats on the test set; sums first, one division.
 
     A prediction is made for each image, or for each character of a text but its first.
@@ -227,7 +233,7 @@ def evaluate(model: nn.Module, dataset: DataSet | TextSet) -> tuple[int, int, fl
     loss = torch.zeros((), dtype=torch.float64, device=dataset.device)
     state = None
     for inputs, labels in evaluation_batches(dataset):
-        outputs, state = read(model, inputs, state)
+        outputs, state = read(model, inputs, state, precision)
         logits, labels = outputs.flatten(0, -2), labels.flatten()
         correct += (logits.argmax(1) == labels).sum()
         total += (labels != NOT_JUDGED).sum()
@@ -263,7 +269,7 @@ def prepare(
     model = spec.build()
     if origin.weights is not None:
         model.load_state_dict(origin.weights)
-    model.to(device)
+    model.to(device, memory_format=torch.channels_last if images_are_convolved(model) else torch.preserve_format)
     optimizer = make_optimizer(model, run)
     schedule = spec.schedule()
     sparse = sparsify(
@@ -282,7 +288,8 @@ def prepare(
         drop_fraction=schedule.drop_fraction,
         decay=schedule.decay,
         seed=seeds.topology,
-        execution=protocol.execution,
+        # The sparse kernels take no bfloat16; asked for by name, they are refused where a protocol is read.
+        execution="masked" if protocol.precision == "bf16" else protocol.execution,
     )
     torch.manual_seed(seeds.noise)
     return Training(
@@ -295,6 +302,11 @@ def prepare(
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
         chain=sparse.gradient_of_chain(protocol.label_smoothing),
     )
+
+
+def images_are_convolved(model: nn.Module) -> bool:
+    """Whether its weights are laid out with the channels innermost, which convolutions of two dimensions are faster for."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
 
 
 def _by_layer(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
