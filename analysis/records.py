@@ -73,10 +73,13 @@ COLUMNS = {
     "size_bytes": "Int64",  # by the authors' rule
     "file_bytes": "Int64",  # of the network as exported
     "train_seconds": "float64",
+    "step_seconds": "float64",  # mean over the gradient steps of a run that is done, topology updates included
+    "step_x": "float64",  # over the mean of the dense runs of the same model and data set on the same hardware
     "peak_memory_bytes": "Int64",
     "finished": "str",  # UTC, ISO 8601; empty where nothing was trained
     "device": "str",
     "hardware": "str",
+    "execution": "str",  # masked or sparse; empty where nothing was trained
     "suite": "str",  # version of this suite, where the record has it
     "commit": "str",
     "source_digest": "str",
@@ -200,9 +203,17 @@ def tidy(loaded: Sequence[Loaded], methods: Mapping[str, Any]) -> pd.DataFrame:
     rows = [_row(item, methods, variant) for item, variant in zip(loaded, told, strict=True)]
     rows.sort(key=_place_of)
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    frame["step_x"] = _over_dense(frame)
     frame["series"] = pd.Categorical(frame["series"], categories=frame["series"].astype("str").unique(), ordered=True)
     panels = ["model", "dataset", "layout", "multiplier", "sparsity", "series", "cell", "seed"]
     return frame.sort_values(panels, kind="stable", ignore_index=True)
+
+
+def _over_dense(frame: pd.DataFrame) -> pd.Series:
+    """Seconds of a step over those of the dense network, wherever it was trained on the same hardware."""
+    place = ["model", "dataset", "hardware"]
+    dense = frame.loc[frame["method"] == "dense"].groupby(place)["step_seconds"].mean()
+    return frame["step_seconds"] / frame[place].merge(dense.rename("dense"), "left", on=place)["dense"]
 
 
 def _texts(folder: Path, wanted: set[str] | None) -> Iterator[tuple[str, str]]:
@@ -278,7 +289,7 @@ def _row(item: Loaded, methods: Mapping[str, Any], variant: str) -> dict[str, An
     shared = "" if distribution in ("", "uniform") else DISTRIBUTIONS[distribution]
     is_outcome = "sparsity" in ignored and method.starts != "unmasked"
     status, reason = _status(record)
-    result, timing, provenance = record.result, record.timing, record.provenance
+    result, timing, provenance, work = record.result, record.timing, record.provenance, record.work
     row = {
         "run": record.run,
         "cell": run.cell_digest,
@@ -311,9 +322,12 @@ def _row(item: Loaded, methods: Mapping[str, Any], variant: str) -> dict[str, An
         "file_bytes": record.file_bytes,
         "finished": timing.finished if timing else "",
         "train_seconds": timing.train_seconds if timing else None,
+        "step_seconds": timing.train_seconds / work.gradient_steps if status == "done" else None,
+        "step_x": None,  # needs the dense runs
         "peak_memory_bytes": timing.peak_memory_bytes if timing else None,
         "device": provenance.device,
         "hardware": provenance.hardware,
+        "execution": (record.execution or "masked") if work else "",
         "suite": provenance.versions.get(SUITE, ""),
         "commit": provenance.commit or "",
         "source_digest": provenance.source_digest,

@@ -38,6 +38,8 @@ MEANS = {
     "size_bytes": "size_bytes",
     "file_bytes": "file_bytes",
     "train_seconds": "train_seconds",
+    "step_seconds": "step_seconds",
+    "step_x": "step_x",
     "peak_memory_bytes": "peak_memory_bytes",
 }
 """Column of a cell: column of its runs that it is the mean of, over the runs that are done."""
@@ -59,7 +61,7 @@ COLUMNS = [
     "train_total_x",  # training FLOPs of what the runs did over the dense ones at multiplier 1, convention rigl
     *MEANS,
     *("difference_mean", "difference_n", "difference_low", "difference_high"),  # from REFERENCE, paired by seed
-    *("hardware", "commit", "finished", "sources"),  # sources: number of different versions of the code
+    *("hardware", "execution", "commit", "finished", "sources"),  # sources: number of different versions of the code
 ]
 
 
@@ -119,7 +121,7 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     summary = pd.DataFrame(rows, columns=COLUMNS)
     kept = {name: frame[name].dtype for name in IDENTITY}
     counts = dict.fromkeys(["n", *STATUSES, "difference_n", "sources"], "int64")
-    texts = dict.fromkeys(["reason", "free_layers", "hardware", "commit", "finished"], "str")
+    texts = dict.fromkeys(["reason", "free_layers", "hardware", "execution", "commit", "finished"], "str")
     rest = dict.fromkeys(set(COLUMNS) - set(kept) - set(counts) - set(texts), "float64")
     return summary.astype(kept | counts | texts | rest)
 
@@ -174,6 +176,7 @@ def _cell(group: pd.DataFrame, references: dict[tuple[str, int], pd.Series]) -> 
         "train_total_x": (done["rigl_train_flops_total"] / done["rigl_dense_train_flops"]).mean(),
         **{f"difference_{name}": value for name, value in asdict(difference).items()},
         "hardware": "; ".join(sorted(set(group["hardware"]))),
+        "execution": "; ".join(sorted(set(group["execution"]) - {""})),
         "commit": "; ".join(sorted({commit for commit in group["commit"] if commit})),
         "finished": max(group["finished"]),
         "sources": group["source_digest"].nunique(),

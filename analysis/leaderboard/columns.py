@@ -129,6 +129,10 @@ def _seconds(value: float) -> str:
     return text.NONE if isnan(value) else f"{value:,.1f} s"
 
 
+def _milliseconds(value: float) -> str:
+    return text.NONE if isnan(value) else f"{1000 * value:,.3g} ms"
+
+
 def _problems(row: Row) -> str:
     return text.problems({name: 0 if isnan(row[name]) else row[name] for name in text.PROBLEMS})
 
@@ -163,6 +167,9 @@ COLUMNS = (
     _number("size", "Size", "size_bytes", text.kilobytes, "lower", "hidden"),
     _number("file", "File", "file_bytes", text.kilobytes, "lower", "hidden"),
     _number("seconds", "Training time", "train_seconds", _seconds, "lower", "hidden"),
+    _number("step", "Step", "step_seconds", _milliseconds, "lower", "hidden"),
+    _number("step_x", "Step over dense", "step_x", text.times, "lower", "hidden"),
+    _text("execution", "Execution", "execution", "hidden"),
     _number("memory", "Peak memory", "peak_memory_bytes", text.kilobytes, "lower", "hidden"),
     _text("citation", "Method's paper", "citation", "hidden"),
     _text("hardware", "Hardware", "hardware", "hidden"),

@@ -90,6 +90,14 @@ _COST = [
         "peak_parameter_bytes", "Peak parameters", "bytes of weights, gradients and state at the worst moment", "number"
     ),
     Field("train_seconds", "Training time", "seconds inside the training loop", "number"),
+    Field("step_seconds", "Step", "seconds of a gradient step, its share of topology updates included", "number"),
+    Field(
+        "step_x",
+        "Step, over dense",
+        "over a step of the dense network on the same hardware, as measured in runs that may have shared the machine",
+        "number",
+    ),
+    Field("execution", "Execution", "masked: dense tensors behind masks; sparse: active weights alone"),
     Field(
         "peak_memory_bytes", "Peak memory", "bytes, of the process (CPU) or of the device's allocator (CUDA)", "number"
     ),

@@ -20,7 +20,7 @@ FROM_RUNS = ["seeds", "configuration", "layer_names", "layer_sparsities"]
 FROM_CELLS = [
     *("citation", "dense_parts", "sparsity_is_outcome", "missing_weights", "free_layers", "explored", "reason"),
     *("train_total_x", "file_bytes", "peak_parameter_bytes", "train_seconds", "peak_memory_bytes"),
-    *("hardware", "commit", "finished", "comparability_version"),
+    *("step_seconds", "step_x", "execution", "hardware", "commit", "finished", "comparability_version"),
 ]
 """Columns of ``analysis.stats.cells`` that a point has not."""
 

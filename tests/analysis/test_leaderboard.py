@@ -130,8 +130,8 @@ def test_what_is_shown_of_a_row(table: Table) -> None:
     del shown["size"], shown["seconds"], shown["memory"], shown["bits_per_character"]
     assert " | ".join(shown.values()) == (
         "RigL | 97.2 ± 0.5 | 80.0 % | 0.210× | 0.200× | lenet300 | mnist | uniform | 1× | ● reproduced | 3 | runs |  |  | "
-        "sparse-to-sparse | gradient, at topology updates | every 100 steps, 30 %, cosine | – | – | – | evci2020rigl | "
-        "two cores of a test | 2026-01-03"
+        "sparse-to-sparse | gradient, at topology updates | every 100 steps, 30 %, cosine | – | – | – | 12.5 ms | "
+        "1.000× | masked | evci2020rigl | two cores of a test | 2026-01-03"
     )
     assert {texts_of(row)["problems"] for row in found if row["method"] == "snip"} == {"1 diverged, 1 skipped"}
     assert {row["reason"] for row in found if row["method"] == "snip"} == {"an empty layer"}

@@ -76,6 +76,32 @@ def test_a_method_of_no_file_keeps_its_name(tmp_path: Path, factory: SimpleNames
     assert row["dense_parts"] == "unknown"  # not "", which says that nothing is dense
 
 
+def test_a_step_is_held_against_the_dense_one_of_its_hardware(tmp_path: Path, factory: SimpleNamespace) -> None:
+    def timed(method: str, sparsity: float, seed: int, seconds: float, hardware: str = "a laptop", **fields: object):
+        record = factory.record(factory.run(method, sparsity, seed), **fields)
+        timing = dataclasses.replace(record.timing, train_seconds=seconds) if record.timing else None
+        return dataclasses.replace(
+            record, timing=timing, provenance=dataclasses.replace(record.provenance, hardware=hardware)
+        )
+
+    factory.keep(
+        tmp_path,
+        timed("dense", 0.0, 0, 10.0),
+        timed("dense", 0.0, 1, 14.0),
+        timed("rigl", 0.9, 0, 3.0, execution="sparse"),
+        timed("rigl", 0.9, 1, 3.0, hardware="a server"),
+        timed("set", 0.9, 0, 3.0, status="diverged", result=None),
+    )
+    frame = load([tmp_path], factory.methods).current.set_index(["method", "seed"])
+    steps = factory.run("rigl", 0.9, 0).steps
+    assert frame.loc[("rigl", 0), "step_seconds"] == 3.0 / steps
+    assert frame.loc[("rigl", 0), "step_x"] == 0.25
+    assert frame.loc[("dense", 1), "step_x"] == 14 / 12
+    assert frame.loc[[("rigl", 1), ("set", 0)], "step_x"].isna().all()
+    assert frame["execution"].to_dict()[("rigl", 0)] == "sparse"
+    assert set(frame["execution"]) == {"masked", "sparse"}
+
+
 def test_what_was_explored_and_held_is_carried(tmp_path: Path, factory: SimpleNamespace) -> None:
     """Records from before these were stated have none."""
     factory.keep(
