@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sparse_methods import topology
 from sparse_methods.execution import serving, update
 from sparse_methods.execution.linear import SparseLinear
-from sparse_methods.execution.mlp import Chain, chain_of
+from sparse_methods.execution.mlp import Chain, Descent, chain_of
 from sparse_methods.execution.pattern import index_type
 from sparse_methods.execution.update import SparseLayer
 from sparse_methods.method import Batch, CannotError, Layer, Method
@@ -29,6 +29,7 @@ class SparseExecution(Sparsifier):
     def __init__(self, *arguments: Any) -> None:
         self._sparse: dict[str, SparseLayer] = {}
         self._chain: Chain | None = None
+        self._descent: Descent | None = None
         super().__init__(*arguments)
         reason = serving.refusal(self.method)
         if reason is not None:
@@ -125,7 +126,7 @@ class SparseExecution(Sparsifier):
     def _step_within_masks(self, clip_norm: float | None, update_due: bool, dense_gradient: bool) -> None:
         kept = {name: layer.gradient.clone() for name, layer in self._layers.items()} if update_due else {}
         self._clip(clip_norm)
-        if self._chain is None or not self._chain.descends(self.optimizer):
+        if self._descent is None or not self._chain.descends(self._descent):
             self.optimizer.step()
         if type(self.method).after_step is not Method.after_step:
             for layer in self._sparse.values():
@@ -171,6 +172,7 @@ class SparseExecution(Sparsifier):
     def gradient_of_chain(self, smoothing: float) -> Chain | None:
         """For a network of sparse linear layers with ReLU between them that says so; else None."""
         self._chain = chain_of(self.model, smoothing)
+        self._descent = None if self._chain is None else Descent.of(self.optimizer, self._chain.parameters)
         return self._chain
 
     # -- reading, saving -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sparse_methods.execution.kernels import COMPILED, gathered, product, row_sums, spread, weight_gradient
 from sparse_methods.execution.linear import SparseLinear
 from sparse_methods.execution.pattern import Pattern
+from sparse_methods.optimizer_state import group_index
 
 LANES = 16
 """Numbers that a batch is filled up to a multiple of: a loop's remainder costs as much as the loop."""
@@ -125,8 +126,51 @@ def descend(rates, decays, momenta, nesterov, weights, of_weights, velocities):
             weight[k] -= rate * (slope + momentum * velocity[k] if nesterov else velocity[k])
 
 
+class Descent:
+    """Steps of SGD on all of an optimizer's parameters in one call, its state kept as torch keeps it."""
+
+    def __init__(self, optimizer: torch.optim.SGD, parameters: Sequence[nn.Parameter]) -> None:
+        self._optimizer, self._parameters = optimizer, list(parameters)
+        self._groups = [group_index(optimizer, parameter) for parameter in parameters]
+        self._numbers = np.empty((3, len(self._parameters)), parameters[0].detach().numpy().dtype)
+        self._buffers: list[Tensor] = []
+        self._velocities: tuple[np.ndarray, ...] = ()
+
+    @classmethod
+    def of(cls, optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> Descent | None:
+        """None for another optimizer, one of other parameters, or a variant of SGD that is not known here."""
+        groups = optimizer.param_groups
+        held = {id(parameter) for group in groups for parameter in group["params"]}
+        if type(optimizer) is not torch.optim.SGD or held != set(map(id, parameters)):
+            return None
+        unknown = any(group["maximize"] or group["dampening"] for group in groups)
+        return None if unknown or len({group["nesterov"] for group in groups}) > 1 else cls(optimizer, parameters)
+
+    def step(self, weights: tuple[np.ndarray, ...], slopes: tuple[np.ndarray, ...]) -> None:
+        """On ``weights``, the parameters' own memory, with these gradients."""
+        groups = self._optimizer.param_groups
+        for place, index in enumerate(self._groups):
+            group = groups[index]
+            self._numbers[:, place] = group["lr"], group["weight_decay"], group["momentum"]
+        buffers = [self._optimizer.state[parameter].get("momentum_buffer") for parameter in self._parameters]
+        if len(self._buffers) != len(buffers) or any(
+            buffer is not known for buffer, known in zip(buffers, self._buffers, strict=True)
+        ):
+            self._start()
+        descend(*self._numbers, groups[0]["nesterov"], weights, slopes, self._velocities)
+
+    def _start(self) -> None:
+        """torch starts a velocity from the first gradient, which is the same as from zero."""
+        for parameter in self._parameters:
+            state = self._optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+        self._buffers = [self._optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters]
+        self._velocities = tuple(buffer.numpy() for buffer in self._buffers)
+
+
 class Chain:
-    """A chain of :class:`SparseLinear` layers with ReLU between them: its gradient, as autograd leaves it, and steps of SGD.
+    """The gradient of a chain of :class:`SparseLinear` layers with ReLU between them, as autograd leaves it.
 
     Called with samples [number, ...], labels [number] int64, the rows [batch] of both that are the batch and a factor that its
     inputs are multiplied by, it returns the mean cross-entropy, labels smoothed by ``smoothing``; every parameter's ``grad``
@@ -135,7 +179,7 @@ class Chain:
 
     def __init__(self, layers: Sequence[SparseLinear], smoothing: float) -> None:
         self.layers, self.smoothing = list(layers), smoothing
-        self._parameters = [parameter for layer in self.layers for parameter in (layer.values, layer.bias)]
+        self.parameters = [parameter for layer in self.layers for parameter in (layer.values, layer.bias)]
         self._patterns: list[Pattern | None] = [None] * len(self.layers)
         self._gradients: list[Tensor] = []
         self._batch = 0
@@ -152,44 +196,26 @@ class Chain:
         if moved or len(rows) != self._batch:
             self._allocate(len(rows))
         loss = gradients(flat.numpy(), labels.numpy(), rows.numpy(), factor, self.smoothing, *self._arrays)
-        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+        for parameter, gradient in zip(self.parameters, self._gradients, strict=True):
             if parameter.grad is not gradient:
                 parameter.grad = gradient
         for layer, factors in zip(self.layers, self._factors, strict=True):
             layer.factors[:] = [factors]
         return loss
 
-    def descends(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Make a step on these gradients as ``optimizer`` would, if it is SGD of these parameters alone; else False."""
-        groups = optimizer.param_groups
-        plain = type(optimizer) is torch.optim.SGD and not any(
-            group["maximize"] or group["dampening"] for group in groups
-        )
-        held = {id(parameter): group for group in groups for parameter in group["params"]} if plain else {}
-        if set(held) != set(map(id, self._parameters)) or len({group["nesterov"] for group in groups}) > 1:
-            return False
+    def descends(self, descent: Descent) -> bool:
+        """Make a step on the gradients of the last call; False where they are not the parameters' any more."""
         if not self._gradients or any(
-            p.grad is not own for p, own in zip(self._parameters, self._gradients, strict=True)
+            parameter.grad is not own for parameter, own in zip(self.parameters, self._gradients, strict=True)
         ):
             return False
-        kind = self._gradients[0].numpy().dtype
-        settings = ("lr", "weight_decay", "momentum")
-        numbers = (np.array([held[id(p)][name] for p in self._parameters], kind) for name in settings)
-        velocities = tuple(self._velocity(optimizer, parameter).numpy() for parameter in self._parameters)
-        descend(*numbers, groups[0]["nesterov"], self._weights, self._slopes, velocities)
+        descent.step(self._weights, self._slopes)
         return True
-
-    def _velocity(self, optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> Tensor:
-        """torch starts it from the first gradient, which is the same as from zero."""
-        state = optimizer.state[parameter]
-        if state.get("momentum_buffer") is None:
-            state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
-        return state["momentum_buffer"]
 
     def _allocate(self, batch: int) -> None:
         """Room for a batch of this size and for weights where they are now."""
         self._batch, self._patterns = batch, [layer.pattern for layer in self.layers]
-        self._weights = tuple(parameter.detach().numpy() for parameter in self._parameters)
+        self._weights = tuple(parameter.detach().numpy() for parameter in self.parameters)
         kind = self._weights[0].dtype
         starts, columns = zip(*((pattern.starts, pattern.columns) for pattern in self._patterns), strict=True)
         sizes = [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
