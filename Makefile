@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup reproduce test figures bench lint format schemas readme clean
+.PHONY: help setup reproduce test figures bench bench-accept lint format schemas readme clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 reproduce: $(STAMP) ## Set up, run the quick study on embedded real data, build results/report.html
 	@$(BIN)/python -m pipeline.reproduce
@@ -29,8 +29,12 @@ $(STAMP): pyproject.toml constraints.txt
 figures: $(STAMP) ## Rebuild figures, tables, claims and leaderboard from the committed records, no training
 	$(BIN)/snakemake figures tables leaderboard claims
 
-bench: $(STAMP) ## Run the benchmarks
-	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-only
+bench: $(STAMP) ## Run the benchmarks, on an idle machine, and compare with the accepted ones
+	$(BIN)/python -m pytest benchmarks -n 0 --benchmark-only --benchmark-columns=mean
+	$(BIN)/python -m benchmarks.compare
+
+bench-accept: ## Make the last benchmarks those that later ones are compared with
+	cp results/benchmarks/benchmarks.json results/reference/benchmarks.json
 
 lint: $(STAMP) ## Check style: ruff, snakefmt, snakemake --lint
 	$(BIN)/ruff check .

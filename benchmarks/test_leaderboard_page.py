@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import pytest
 
 from analysis import references
 from analysis.leaderboard import page
+from benchmarks.paired import Spread
 from tests.browser import synthetic
 
 ROWS = 2000
 VISITS = 5
-LARGEST_BYTES, LATEST_SECONDS = 6_000_000, 1.5
+LARGEST_BYTES = 6_000_000
 READY = "performance.getEntriesByName('all')[0].startTime / 1000"
 """Seconds from the start of the navigation to the moment when table, filters and plot answer."""
 
@@ -31,8 +34,9 @@ def seconds_to_interactive(address: str, browser: Any) -> float:
     return found
 
 
-def test_page_of_2000_rows(benchmark, tmp_path: Path) -> None:
-    """Measures the writing; the best of some visits says what the page takes when the machine is not at other work."""
+def test_page_of_2000_rows(benchmark, record: Callable[..., None], tmp_path: Path) -> None:
+    """The best of some visits says what the page takes when the machine is not at other work; the browser is a process of
+    its own, so that the contention filter cannot tell."""
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = os.environ.get("RIGL_BENCH_CHROMIUM") or shutil.which("chromium")
     if chromium is None:
@@ -43,7 +47,6 @@ def test_page_of_2000_rows(benchmark, tmp_path: Path) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         visits = [seconds_to_interactive(written.as_uri(), browser) for _ in range(VISITS)]
         browser.close()
-    benchmark.extra_info |= {"bytes": written.stat().st_size, "seconds_to_interactive": min(visits)}
-    print(f"\n{written.stat().st_size:,} bytes, interactive after {min(visits):.2f} s (best of {VISITS}: {visits})")
+    best, middle = min(visits), statistics.median(visits)
+    record("leaderboard-page", Spread(best, best, middle, kept=VISITS, dropped=0), unit="s")
     assert written.stat().st_size <= LARGEST_BYTES
-    assert min(visits) <= LATEST_SECONDS

@@ -1,58 +1,86 @@
-"""What a step costs by method, and what a topology update costs, in dense steps of the same process."""
+"""What a batch of the pipeline costs by method, topology updates included, over a batch of its dense run."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
+from benchmarks.paired import Rounds, timed
 from pipeline import train
 from pipeline.data import sources
 from pipeline.data.tensors import DataSet, load
+from pipeline.origin import Origin
 from pipeline.plan import resolve
+from pipeline.run import StartFrom
 from pipeline.study import load_study
 from sparse_methods.methods import METHODS
 
-BLOCK = 100
-"""Batches per timed block: RigL's interval, so that every block holds one update."""
+BLOCK = 200
+"""Batches per timed block: two of RigL's intervals, so that every block holds as many updates."""
+REQUESTS, UNASKED = ((0.9, "uniform"), (0.9, "erk"), (0.5, "uniform")), ((0.0, "uniform"),)
+"""Sparsities and distributions that a method is asked for in turn; of one that ignores sparsity, none."""
+FEW = {"wanted": 5, "least": 3}
+"""Rounds of every method: there are many."""
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
-    torch.set_num_threads(1)
     return load(sources.prepare("digits", tmp_path_factory.mktemp("digits")))
 
 
 @pytest.fixture(scope="module")
 def training(digits: DataSet) -> Callable[[str], train.Training]:
-    """The quick study's run of a method at 90 %, or dense."""
-    runs = {run.method: run for run in load_study("quick").runs if run.sparsity in (0.0, 0.9) and run.seed == 0}
-    return lambda method: train.prepare(resolve(runs[method], digits.input_shape, digits.classes), digits)
+    """A run of a method under the quick study's protocol: at 90 %, or what it can do nearest to that."""
+    quick = next(run for run in load_study("quick").runs if run.method == "rigl")
+
+    def begun(method: str) -> train.Training:
+        starts, skips = METHODS[method].starts, []
+        parent = (
+            {"start_from": StartFrom(replace(quick, method="dense", sparsity=0.0), "mask")}
+            if starts == "origin"
+            else {}
+        )
+        for sparsity, distribution in REQUESTS if "sparsity" not in METHODS[method].ignores else UNASKED:
+            asked = replace(quick, method=method, sparsity=sparsity, distribution=distribution, snapshots=(), **parent)
+            spec = resolve(asked, digits.input_shape, digits.classes)
+            if spec.skip is None:
+                # Any weights will do for a run to start from.
+                return train.prepare(spec, digits, Origin(final=spec.build().state_dict()) if parent else None)
+            skips.append(spec.skip)
+        return pytest.fail("; ".join(skips))
+
+    return begun
 
 
-def block_seconds(training: train.Training) -> float:
-    started = time.perf_counter()
-    for _ in range(BLOCK):
-        train.take_batch(training)
-    return (time.perf_counter() - started) / BLOCK
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"dense"}))
+def test_step(
+    method: str,
+    training: Callable[[str], train.Training],
+    rounds: Callable[..., Rounds],
+    record: Callable[..., None],
+) -> None:
+    runs = {name: training(name) for name in (method, "dense")}
+    blocks = {name: timed(lambda run=run: train.take_batch(run), BLOCK) for name, run in runs.items()}
+    found = rounds(blocks, **FEW)
+    run = runs[method].run
+    words = (
+        f"{METHODS[method].label} ({run.sparsity:.0%}, {run.distribution}), a batch of the quick study over a dense one"
+    )
+    record(f"batch-{method}", found.ratio(method, "dense"), words=words)
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_step(benchmark, method: str, training: Callable[[str], train.Training]) -> None:
-    """Seconds of a block of batches; beside it the ratio to dense, taken pair by pair so that both meet the same noise."""
-    ours, dense = training(method), training("dense")
-    block_seconds(ours), block_seconds(dense)
-    ratios = sorted(block_seconds(ours) / block_seconds(dense) for _ in range(9))
-    benchmark.extra_info["median_ratio_to_dense"] = round(ratios[len(ratios) // 2], 3)
-    benchmark.extra_info["spread_of_ratio"] = [round(ratios[1], 3), round(ratios[-2], 3)]
-    benchmark.pedantic(block_seconds, args=(training(method),), rounds=5, warmup_rounds=1)
-
-
-def test_checkpoint(benchmark, training: Callable[[str], train.Training], tmp_path: Path) -> None:
-    """Seconds of one checkpoint of a run with momentum, fsync included."""
+def test_checkpoint(
+    training: Callable[[str], train.Training],
+    rounds: Callable[..., Rounds],
+    record: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    """Of a run with momentum, fsync included."""
     run = training("rigl")
-    block_seconds(run)
-    benchmark.pedantic(train.save_checkpoint, args=(run, tmp_path), rounds=10)
+    timed(lambda: train.take_batch(run), BLOCK)()
+    found = rounds({"save": timed(lambda: train.save_checkpoint(run, tmp_path), 20)}, wanted=7)
+    milliseconds = found.value("save", lambda seconds: 1000 * seconds)
+    record("checkpoint", milliseconds, words="a checkpoint of a quick study's RigL run", unit="ms")

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from sparse_methods import LayerCount, NonFiniteScoreError, Sparsifier, sparsify
-from sparse_methods.methods import make
+from sparse_methods.method import Layer
+from sparse_methods.methods import METHODS, make
 from sparse_methods.network import maskable_weights
 
 
@@ -335,6 +336,38 @@ def test_two_engines_do_not_share_their_state() -> None:
     one.step()
     assert (one.steps, other.steps) == (1, 0)
     assert not other.state_dict()["layer_state"]["weight"]
+
+
+def test_hooks_find_the_learning_rate_of_their_step(one_layer: Callable[..., Any]) -> None:
+    """Whether a step updates, observes, or moves weights: steps that ask nothing of the method do not tell it."""
+    heard: list[tuple[str, float]] = []
+
+    class Listener(METHODS["set"]):
+        name = "listener"
+
+        def needs_dense_gradient(self, step: int, update_due: bool) -> bool:
+            return step == 2
+
+        def observe(self, layer: Layer) -> None:
+            heard.append(("observe", layer.learning_rate))
+
+        def grow_score(self, layer: Layer) -> Tensor:
+            heard.append(("grow", layer.learning_rate))
+            return layer.random()
+
+    class Mover(Listener):
+        def after_step(self, layer: Layer) -> None:
+            heard.append(("after", layer.learning_rate))
+
+    for method, told in ((Listener(), []), (Mover(), ["after"])):
+        heard.clear()
+        layer = one_layer([[1.0, 2.0, 3.0, 4.0]], method, mask=[[1, 1, 1, 0]], update_every=4, drop_fraction=0.5)
+        for step in range(5):
+            layer.optimizer.param_groups[0]["lr"] = float(step)
+            layer.step([[0.1, 0.1, 0.1, 0.1]])
+        expected = [(hook, float(step)) for step in range(5) for hook in (["observe"] * (step == 2)) + told]
+        grown = [("grow", 0.0), ("grow", 4.0)]
+        assert sorted(heard, key=lambda item: item[::-1]) == sorted(expected + grown, key=lambda item: item[::-1])
 
 
 def test_gradual_pruning_needs_an_end() -> None:
