@@ -26,6 +26,7 @@ rule all:
         expand(rules.paper_of.output, src="reference"),
         rules.audit.output,
         rules.costs.output,
+        rules.benchmarks_of.output,
 
 
 rule train:

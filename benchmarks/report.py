@@ -43,7 +43,7 @@ def table(results: Results, accepted: Results | None) -> str:
         state = row.state + (f", worse: was {worse[row.id]:.3g}" if row.id in worse else "")
         state += f": {row.reason}" if row.reason else ""
         rounds = f"{row.kept}/{row.dropped}" if row.kept + row.dropped else ""
-        lines.append(f"| {row.words} | {row.bound or ''} | {_measured(row)} | {rounds} | {state} |")
+        lines.append(f"| {row.words} | {row.bound or ''} | {measured(row)} | {rounds} | {state} |")
     return "\n".join([*lines, "", verdict(results, accepted)])
 
 
@@ -77,7 +77,8 @@ def draw(rows: list[Row], targets: Mapping[str, Target]) -> tuple[Figure, pd.Dat
     return figure, frame
 
 
-def _measured(row: Row) -> str:
+def measured(row: Row) -> str:
+    """The median with its quartiles and unit; nothing where there is none."""
     if row.median is None:
         return ""
     unit = "" if row.unit == RATIO else f" {row.unit}"
