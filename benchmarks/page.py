@@ -20,7 +20,7 @@ def panel(found: Results, picture: Path | None) -> Panel:
     others = [row for row in found.rows if row.bound is None]
     caption = "Measured over the target, medians with quartiles; left of the line a target is met."
     return Panel(
-        title=TITLE,
+        title="The accepted benchmarks",
         lines=[("Hardware", f"{found.hardware}; torch {found.torch}"), ("Date", found.date[:10])],
         columns=COLUMNS,
         blocks=[Block("With a target", list(map(_line, judged))), Block("Without one", list(map(_line, others)))],

@@ -37,7 +37,7 @@ class Row:
     state: str = "measured"
     """met | missed | measured, of a row without a target | not measured."""
     reason: str | None = None
-    """Why it was not measured."""
+    """Why it was not measured, or why it was missed."""
     median: float | None = None
     lower: float | None = None
     upper: float | None = None
@@ -82,7 +82,8 @@ def row_of(id_: str, finding: Finding, target: Target | None, **about: str) -> R
         rounds = {"kept": finding.kept, "dropped": finding.dropped}
         return Row(id_, state="not measured", reason=str(finding), **about, **rounds)
     state = "measured" if target is None else "met" if target.is_met(finding.median) else "missed"
-    return Row(id_, state=state, **about, **dataclasses.asdict(finding))
+    reason = target.profile if state == "missed" else None
+    return Row(id_, state=state, reason=reason, **about, **dataclasses.asdict(finding))
 
 
 def gathered(rows: Sequence[Row], targets: Mapping[str, Target]) -> Results:

@@ -20,6 +20,8 @@ class Target:
     source: str
     why_not: str = "its benchmark did not run"
     """Said where nothing was measured."""
+    profile: str | None = None
+    """Where the time goes, as profiling told on the machine of the accepted results; said where the target is missed."""
 
     @property
     def better(self) -> str:
