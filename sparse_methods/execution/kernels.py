@@ -21,14 +21,18 @@ COMPILED = {
 
 
 @njit(**COMPILED)
-def product(starts, columns, values, inputs, outputs):
-    """outputs[r] += sum over the weights k of row r of values[k] * inputs[columns[k]].
+def product(starts, columns, values, bias, inputs, outputs):
+    """outputs[r] = bias[r] + sum over the weights k of row r of values[k] * inputs[columns[k]].
 
-    Shapes: starts [rows + 1], columns and values [weights], inputs [columns][batch], outputs [rows][batch].
+    Shapes: starts [rows + 1], columns and values [weights], bias [rows] or empty for none, inputs [columns][batch], outputs
+    [rows][batch].
     """
-    batch = inputs.shape[1]
+    batch, zero = inputs.shape[1], inputs.dtype.type(0)
     for row in range(starts.size - 1):
         out = outputs[row]
+        first = bias[row] if bias.size else zero
+        for b in range(batch):
+            out[b] = first
         k, end = starts[row], starts[row + 1]
         while k + 8 <= end:
             v0, v1, v2, v3 = values[k], values[k + 1], values[k + 2], values[k + 3]
@@ -71,14 +75,6 @@ def weight_gradient(starts, columns, inputs, deltas, gradient):
                 total += delta[b] * source[b]
             gradient[k] = total
             k += 1
-
-
-@njit(**COMPILED)
-def spread(rows_of, outputs):
-    """outputs[r] = rows_of[r] for the whole batch: the bias, before a ``product`` is added."""
-    for row in range(outputs.shape[0]):
-        for b in range(outputs.shape[1]):
-            outputs[row, b] = rows_of[row]
 
 
 @njit(**COMPILED)

@@ -66,7 +66,18 @@ class SparseLinear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Outputs [batch, out_features]. Raises ValueError for inputs of another shape or type, or on another device."""
-        return _Product.apply(self.checked(inputs), self.values, self.bias, self)
+        inputs = self.checked(inputs)
+        if not torch.is_grad_enabled():
+            return torch.from_numpy(self.product(np.ascontiguousarray(inputs.detach().numpy().T))).t()
+        return _Product.apply(inputs, self.values, self.bias, self)
+
+    def product(self, features: np.ndarray) -> np.ndarray:
+        """Outputs [out_features][batch] of inputs [in_features][batch]."""
+        pattern, values = self.pattern, self.values.detach().numpy()
+        bias = values[:0] if self.bias is None else self.bias.detach().numpy()
+        outputs = np.empty((self.out_features, features.shape[1]), features.dtype)
+        kernels.product(pattern.starts, pattern.columns, values, bias, features, outputs)
+        return outputs
 
     def checked(self, inputs: Tensor) -> Tensor:
         """``inputs``, if this layer takes them; raises ValueError that says what it takes."""
@@ -119,11 +130,8 @@ class SparseLinear(nn.Module):
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, values: Tensor, bias: Tensor | None, layer: SparseLinear) -> Tensor:
-        pattern, features = layer.pattern, np.ascontiguousarray(inputs.detach().numpy().T)
-        outputs = np.zeros((layer.out_features, features.shape[1]), features.dtype)
-        if bias is not None:
-            kernels.spread(bias.detach().numpy(), outputs)
-        kernels.product(pattern.starts, pattern.columns, values.detach().numpy(), features, outputs)
+        features = np.ascontiguousarray(inputs.detach().numpy().T)
+        outputs = layer.product(features)
         ctx.layer, ctx.features, ctx.has_bias = layer, features, bias is not None
         ctx.save_for_backward(values)
         return torch.from_numpy(outputs).t()
@@ -136,8 +144,9 @@ class _Product(torch.autograd.Function):
         of_inputs = of_bias = None
         if ctx.needs_input_grad[0]:
             starts, rows, order = pattern.transposed
-            turned = np.zeros((layer.in_features, deltas.shape[1]), deltas.dtype)
-            kernels.product(starts, rows, values.detach().numpy()[order], deltas, turned)
+            turned = np.empty((layer.in_features, deltas.shape[1]), deltas.dtype)
+            weights = values.detach().numpy()
+            kernels.product(starts, rows, weights[order], weights[:0], deltas, turned)
             of_inputs = torch.from_numpy(turned).t()
         if ctx.needs_input_grad[1]:
             own = np.empty(pattern.weights, deltas.dtype)

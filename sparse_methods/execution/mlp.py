@@ -13,7 +13,7 @@ import torch
 from numba import njit
 from torch import Tensor, nn
 
-from sparse_methods.execution.kernels import COMPILED, gathered, product, row_sums, spread, weight_gradient
+from sparse_methods.execution.kernels import COMPILED, gathered, product, row_sums, weight_gradient
 from sparse_methods.execution.linear import SparseLinear
 from sparse_methods.execution.pattern import Pattern
 from sparse_methods.optimizer_state import group_index
@@ -90,8 +90,7 @@ def gradients(
     take(samples, rows, factor, activations[0])
     for i in range(depth):
         outputs = activations[i + 1]
-        spread(biases[i], outputs)
-        product(starts[i], columns[i], values[i], activations[i], outputs)
+        product(starts[i], columns[i], values[i], biases[i], activations[i], outputs)
         if i + 1 < depth:
             for row in range(outputs.shape[0]):
                 for b in range(outputs.shape[1]):
@@ -103,10 +102,9 @@ def gradients(
         row_sums(deltas[i], of_biases[i])
         if i > 0:
             below, inputs = deltas[i - 1], activations[i]
-            below[:] = 0
             first, units, order, room = turned[0][i - 1], turned[1][i - 1], turned[2][i - 1], turned[3][i - 1]
             gathered(values[i], order, room)
-            product(first, units, room, deltas[i], below)
+            product(first, units, room, biases[i][:0], deltas[i], below)
             for row in range(below.shape[0]):
                 for b in range(below.shape[1]):
                     if inputs[row, b] <= 0:
