@@ -161,7 +161,7 @@ def test_json_that_is_not_strict_is_refused(text: str, message: str) -> None:
         (
             "flops.macs.train_flops_total",
             1,
-            "flops.macs.train_flops_total: is 1, 12800 samples and their gradients cost",
+            "flops.macs.train_flops_total: is 1, 12800 samples, with dense gradients in 8 batches, cost",
         ),
         (
             "flops.macs.train_x",
