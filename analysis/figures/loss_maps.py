@@ -26,6 +26,8 @@ COLORS = "cividis_r"
 LEVELS, LINES = 24, 8
 """Shades of a map, and contours."""
 PLANE_INCHES, SQUARE_INCHES, SURFACE_INCHES = 2.8, 2.1, 3.0
+NARROW = 4
+"""Ratio of a plane's sides from which they are drawn to different scales."""
 WAY = {"linestyle": ":", "marker": ".", "markersize": 3}
 LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
 VIEW = {"elev": 38, "azim": -60}
@@ -39,11 +41,22 @@ def plane(maps: Sequence[Map]) -> tuple[Figure, pd.DataFrame]:
         for panel, one in zip(axes, maps, strict=False):
             _shades(panel, one, norm)
             _places(panel, one)
-            panel.set(aspect="equal", xlabel="distance in the plane", ylabel="distance in the plane")
+            panel.set(xlabel="distance in the plane", ylabel="distance in the plane")
+            _keep_shape(panel)
         if maps:
             _bar(figure, axes, norm)
             panels.legend_of(figure, _handles(maps))
     return figure, numbers(maps)
+
+
+def _keep_shape(panel: Axes) -> None:
+    """Distances look alike in both directions, unless one solution is so far off that nothing could be seen."""
+    (left, right), (bottom, top) = panel.get_xlim(), panel.get_ylim()
+    if max(right - left, top - bottom) < NARROW * min(right - left, top - bottom):
+        panel.set_aspect("equal")
+    else:
+        place = {"transform": panel.transAxes, "ha": "right", "va": "top", "bbox": LABEL}
+        panel.text(0.97, 0.96, "axes of different scale", **place)
 
 
 def around(maps: Sequence[Map]) -> tuple[Figure, pd.DataFrame]:
