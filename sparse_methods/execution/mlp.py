@@ -94,7 +94,9 @@ def gradients(
         if i + 1 < depth:
             for row in range(outputs.shape[0]):
                 for b in range(outputs.shape[1]):
-                    outputs[row, b] = max(outputs[row, b], outputs.dtype.type(0))
+                    # Not max(), which may make 0 of NaN: a training that has diverged would go on unnoticed.
+                    if outputs[row, b] < 0:
+                        outputs[row, b] = 0
     loss = cross_entropy(activations[depth], labels, rows, smoothing, deltas[depth - 1])
     for back in range(depth):
         i = depth - 1 - back

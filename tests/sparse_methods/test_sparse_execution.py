@@ -316,6 +316,14 @@ def test_a_chain_takes_autograds_gradients_too() -> None:
     assert_same(masked, sparse)
 
 
+def test_a_chain_that_has_diverged_says_so() -> None:
+    _, sparse = sparse_network("sparse", "rigl", model=Network())
+    inputs, labels = batch(0)
+    with torch.no_grad():
+        sparse.model.first.bias.fill_(float("nan"))
+    assert np.isnan(sparse.gradient_of_chain(0.0)(inputs, labels, torch.arange(16)))
+
+
 def test_who_has_a_chain() -> None:
     assert sparse_network("masked", "rigl", model=Network())[1].gradient_of_chain(0.0) is None
     assert sparse_network("sparse", "rigl")[1].gradient_of_chain(0.0) is None
