@@ -1,4 +1,4 @@
-"""What the workflow itself costs over 40 short runs: everything that is not training or evaluation."""
+"""What the workflow itself costs: all that is not training or evaluation over 40 short runs, and the plan of 10,000."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.paired import Rounds
+from pipeline.dry_run import Usage, clean_folder, dry_run
 
 ROOT = Path(__file__).parent.parent
 CORES = 2
@@ -21,6 +22,18 @@ extends: quick
 title: Forty short runs
 only: {method: [static, rigl], distribution: [uniform], sparsity: [0.8, 0.9]}
 seeds: 10
+"""
+MANY_RUNS = """
+extends: {quick}
+title: Ten thousand runs
+grid:
+  - method: [static, rigl, set, snip, topkast]
+    sparsity: [0.8, 0.9, 0.95, 0.98]
+    distribution: [uniform, erk]
+add: []
+only: {{}}
+seeds: 250
+runs_per_job: {runs_per_job}
 """
 
 
@@ -53,3 +66,25 @@ def test_overhead_of_forty_short_runs(
     found = rounds({"share": share}, wanted=1, least=1, warm=False).value("share")
     words = f"40 runs of the quick study on {CORES} cores: share of the wall time that is not training or evaluation"
     record("workflow-overhead", found, words=words, unit="of the wall")
+
+
+@pytest.mark.parametrize("runs_per_job", [1, 12], ids=["alone", "batches"])
+def test_plan_of_ten_thousand_runs(
+    runs_per_job: int, rounds: Callable[..., Rounds], record: Callable[..., None]
+) -> None:
+    """``snakemake --dry-run`` of everything, its jobs planned and printed, where nothing is done yet."""
+    taken: list[Usage] = []
+
+    def plan() -> float:
+        with clean_folder() as folder:
+            study = folder / "many.yaml"
+            quick = ROOT / "pipeline/studies/quick.yaml"
+            study.write_text(MANY_RUNS.format(quick=quick, runs_per_job=runs_per_job))
+            taken.append(dry_run(study, folder))
+        return taken[-1].wall_seconds
+
+    found = rounds({"plan": plan}, wanted=3, least=1, warm=False)
+    megabytes = max(usage.peak_bytes for usage in taken) / 1e6
+    kind = "alone" if runs_per_job == 1 else "batches"
+    record(f"dag-seconds-{kind}", found.value("plan"), unit="s")
+    record(f"dag-memory-{kind}", found.value("plan", lambda seconds: megabytes), unit="MB")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import cost_commands, export, present, validate_command
+from pipeline import cost_commands, export, forecast_command, present, validate_command
 from pipeline.checkpoint import CheckpointError
 from pipeline.cost_commands import AsJson
 from pipeline.data import sources
@@ -23,6 +23,7 @@ from pipeline.lease import leased_gpu
 from pipeline.origin import OriginError, found_architecture
 from pipeline.plan import Spec, resolve, write_plan
 from pipeline.present import out, print_json
+from pipeline.ranks import together
 from pipeline.run import Run
 from pipeline.status import clear_failed, study_status
 from pipeline.study import load_study
@@ -31,7 +32,13 @@ from pipeline.yaml_source import StudyError
 from sparse_methods.methods import METHODS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-for command in (cost_commands.layers, cost_commands.flops, cost_commands.width, validate_command.validate):
+for command in (
+    cost_commands.layers,
+    cost_commands.flops,
+    cost_commands.width,
+    validate_command.validate,
+    forecast_command.plan,
+):
     app.command()(command)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or the path of a .yaml file.")]
@@ -51,7 +58,10 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of this process.")] = 1,
 ) -> None:
-    """Train what is left of a study, in this process, one run after another."""
+    """Train what is left of a study, in this process, one run after another.
+
+    Started by ``torchrun --standalone --nproc-per-node N -m pipeline.cli run STUDY``, N processes share each run.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -66,8 +76,11 @@ def run(
     shapes = _shapes(wanted, results, data_root)
     specs = [_resolved(r, shapes[r.dataset]) for r in wanted]
     with leased_gpu(device, results / "leases"), present.progress(wanted, out) as report:
-        code = run_all(specs, Bench(results, choose_device(device)), report)
-    out.print(present.status_line(study_status(chosen, results)))
+        chosen_device = choose_device(device)
+        with together(chosen_device) as ranks:
+            code = run_all(specs, Bench(results, chosen_device, ranks=ranks), report)
+    if ranks.is_first:
+        out.print(present.status_line(study_status(chosen, results)))
     raise typer.Exit(code)
 
 

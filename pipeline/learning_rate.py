@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import torch
+
 from pipeline.run import Run
 
 
@@ -22,3 +24,12 @@ def learning_rate_at(step: int, run: Run) -> float:
         progress = max(0, step - warmup) / max(1, run.steps - warmup)
         return rate.peak * risen * (1 + math.cos(math.pi * progress)) / 2
     return rate.peak * risen
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step be made at ``rate``; a rate that is a tensor, as in a recorded step, is changed in place."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

@@ -29,7 +29,7 @@ def trained(training: Training, device: torch.device, data_digest: str | None) -
         for count in sparse.counts()
     )
     status = "diverged" if training.diverged else "done"
-    record = not_trained(training.spec, status, device, data_digest)
+    record = not_trained(training.spec, status, device, data_digest, training.ranks.count)
     return dataclasses.replace(
         record,
         sparsity=sparse.sparsity,
@@ -56,7 +56,9 @@ def trained(training: Training, device: torch.device, data_digest: str | None) -
     )
 
 
-def not_trained(spec: Spec, status: str, device: torch.device, data_digest: str | None = None) -> Record:
+def not_trained(
+    spec: Spec, status: str, device: torch.device, data_digest: str | None = None, processes: int = 1
+) -> Record:
     """The record of a run that was skipped or failed: its configuration and the reason."""
     return Record(
         run=spec.run.path,
@@ -69,7 +71,7 @@ def not_trained(spec: Spec, status: str, device: torch.device, data_digest: str 
         result=None,
         work=None,
         timing=None,
-        provenance=provenance(spec.run, device, data_digest),
+        provenance=provenance(spec.run, device, data_digest, processes),
     )
 
 

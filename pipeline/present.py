@@ -19,6 +19,7 @@ from rich.table import Table
 from pipeline import models
 from pipeline.cost import CONVENTIONS
 from pipeline.export import FileSize, file_bytes
+from pipeline.forecast import Forecast, Growth, hours, total_disk
 from pipeline.plan import Spec
 from pipeline.run import Run
 from pipeline.status import StudyStatus
@@ -87,6 +88,78 @@ def status_line(status: StudyStatus) -> str:
     if status.seconds_left is not None:
         left = f"about {status.seconds_left / 60:.1f} minutes of one process left"
     return f"{status.study}: {counts}; {left}"
+
+
+def forecast_table(found: Forecast) -> Table:
+    """One row a network and method: runs, both kinds of FLOPs, hours and disk; then the whole study."""
+    unit = found.device.unit
+    table = _table(
+        f"{found.study.title}: what it costs",
+        *("network", "method", "runs", "left", "training FLOPs", "executed FLOPs", unit, f"{unit} left", "disk"),
+    )
+    for row in found.rows():
+        bound = "<= " if row.upper_bound else ""
+        flops = (f"{bound}{row.train_flops:.3g}", f"{row.executed_flops:.3g}")
+        used = (*map(_hours, (row.hours, row.hours_left)), _bytes(row.disk_bytes))
+        table.add_row(row.network, row.method, str(row.runs), str(row.left), *flops, *used)
+    table.add_section()
+    runs, left = found.runs, found.left
+    bound = "<= " if found.bounded else ""
+    flops = (f"{bound}{sum(r.train_flops for r in runs):.3g}", f"{sum(r.executed_flops for r in runs):.3g}")
+    used = (*(_hours(hours(some, found.device)) for some in (runs, left)), _bytes(total_disk(runs).total))
+    table.add_row("all", "", str(len(runs)), str(len(left)), *flops, *used)
+    return table
+
+
+def forecast_lines(found: Forecast) -> Iterator[str]:
+    """What must be said with the table: how far the study is, and where each number comes from."""
+    counts = ", ".join(f"{count} {name}" for name, count in found.counts.items())
+    yield f"{found.study.name}: {len(found.runs)} runs in {found.jobs} jobs: {counts}; {found.jobs_left} jobs left"
+    bounds = "; ".join(f"{method}: {reason}" for method, reason in found.bounded.items())
+    yield "training FLOPs: closed forms of the methods, authors' counting" + (f"; at most, for {bounds}" * bool(bounds))
+    yield "executed FLOPs: dense passes of what is trained, two a multiply-add: masks make a device skip nothing"
+    given, unknown = found.throughputs.given, ", ".join(found.unknown)
+    if given is not None:
+        yield f"{found.device.unit}: at {given:.3g} executed FLOPs a second, as given"
+    elif any(run.seconds for run in found.runs):
+        yield f"{found.device.unit}: from records of the same networks on {found.device.hardware or 'a device without a name'}"
+    if unknown:
+        seen = "; ".join(found.throughputs.seen)
+        elsewhere = f"records are of {seen}: --hardware takes another" if seen else "there is no record of them"
+        yield f"no throughput is known for {unknown} ({elsewhere}): FLOPs only, unless --flops-per-second gives one"
+    disk, data = total_disk(found.runs), found.data_bytes
+    kept = f"records and curves {_bytes(disk.records)}, weights and masks {_bytes(disk.weights)}"
+    snapshots = f", snapshots {_bytes(disk.snapshots)}" if disk.snapshots else ""
+    caches = ", ".join(
+        f"{name} {'unknown until it is made' if size is None else _bytes(size)}" for name, size in data.items()
+    )
+    checkpoint = _bytes(max(run.checkpoint_bytes for run in found.runs))
+    yield f"disk: {kept}{snapshots}; data {caches}; and at most {checkpoint} of checkpoints for each run in training"
+
+
+def shared_line(found: Sequence[Forecast]) -> str:
+    """Several studies together, a run that several ask for counted once."""
+    device = found[0].device
+    runs = list({run.run.path: run for one in found for run in one.runs}.values())
+    left = [run for run in runs if run.is_left]
+    flops = sum(run.train_flops for run in left)
+    return (
+        f"together: {len(runs)} runs, {len(left)} left, which takes {flops:.3g} training FLOPs, "
+        f"{_hours(hours(left, device))} {device.unit} and {_bytes(total_disk(left).total)}"
+    )
+
+
+def growth_table(study: str, growth: Sequence[Growth], unit: str) -> Table:
+    """One row a size of the study: what it costs, and what Snakemake's dry run takes."""
+    table = _table(
+        f"{study} at other sizes, and Snakemake's dry run of each",
+        *("runs", "jobs", "training FLOPs", unit, "disk", "dry run", "of a processor", "peak memory"),
+    )
+    for row in growth:
+        costs = (f"{row.train_flops:.3g}", _hours(row.hours), _bytes(row.disk_bytes))
+        measured = (f"{row.wall_seconds:.1f} s", f"{row.cpu_seconds:.1f} s", _bytes(row.peak_bytes))
+        table.add_row(f"{row.runs:,}", f"{row.jobs:,}", *costs, *measured)
+    return table
 
 
 def layers_table(spec: Spec, rows: Sequence[LayerCount]) -> Table:
@@ -289,3 +362,16 @@ def _table(title: str, *columns: str) -> Table:
 
 def _shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
+
+
+def _hours(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def _bytes(count: int) -> str:
+    """With the largest unit of 1000 that leaves a number of 1 or more."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"

@@ -5,11 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
-import io
 import platform
 import subprocess
-import tokenize
-from collections.abc import Container, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -18,15 +15,11 @@ import torch
 import sparse_methods
 from pipeline.record import Provenance
 from pipeline.run import Run
+from pipeline.source_code import tokens_digest
 from sparse_methods import methods
 
 ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("*.py")))
 SPARSE_ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("execution/*.py")))
-SOURCE_SUFFIXES = (".py", ".j2", ".css", ".js", ".csv", ".bib")
-STRUCTURE = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-IGNORED_TOKENS = (tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)
-# Since Python 3.12 an f-string is many tokens; names that 3.11 does not have.
-FSTRING_START, FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(tokenize, "FSTRING_END", None)
 
 
 def source_digest(run: Run) -> str:
@@ -51,59 +44,12 @@ def method_digest(method: str, engine: tuple[Path, ...] = ENGINE) -> str:
     return digest.hexdigest()[:12]
 
 
-def tree_digest(folder: Path, without: Container[str] = ()) -> str:
-    """Twelve hex digits over the source files below a folder: Python's tokens, the others' text.
-
-    ``without`` holds names of files that do not count.
-    """
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in SOURCE_SUFFIXES):
-        if not path.name.startswith(".") and path.name not in without:
-            digest.update(path.relative_to(folder).as_posix().encode())
-            text = path.read_text(encoding="utf-8")
-            digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())
-    return digest.hexdigest()[:12]
-
-
-def tokens_digest(source: str) -> str:
-    """SHA-256 of Python source without its comments, docstrings and layout."""
-    digest = hashlib.sha256()
-    at_statement_start = True
-    for kind, text in _tokens(source):
-        if kind in IGNORED_TOKENS or (at_statement_start and kind in (tokenize.STRING, tokenize.NEWLINE)):
-            continue
-        # Blocks and the ends of statements matter where layout does not: `a` and `(b)` below it are not `a(b)`.
-        at_statement_start = kind in STRUCTURE
-        digest.update(f"{tokenize.tok_name[kind] if kind in STRUCTURE else text}\0".encode())
-    return digest.hexdigest()
-
-
-def _tokens(source: str) -> Iterator[tuple[int, str]]:
-    """Kinds and texts of tokens, every f-string a single one, so that all versions of Python agree."""
-    lines = source.splitlines(keepends=True)
-    depth, start = 0, (0, 0)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == FSTRING_START:
-            start = start if depth else token.start
-            depth += 1
-        elif token.type == FSTRING_END:
-            depth -= 1
-            if depth == 0:
-                (first, left), (last, right) = start, token.end
-                inside = lines[first - 1 : last]
-                inside[-1] = inside[-1][:right]
-                inside[0] = inside[0][left:]
-                yield tokenize.NAME, "".join(inside)
-        elif depth == 0:
-            yield token.type, token.string
-
-
-def provenance(run: Run, device: torch.device, data_digest: str | None) -> Provenance:
-    """Of a run that this process executes on ``device``."""
+def provenance(run: Run, device: torch.device, data_digest: str | None, processes: int = 1) -> Provenance:
+    """Of a run that this process executes on ``device``, with others on devices like it."""
     reproducible = device.type == "cpu" or run.protocol.deterministic
     return Provenance(
         device=device.type,
-        hardware=hardware_of(device),
+        hardware=f"{processes} x {hardware_of(device)}" if processes > 1 else hardware_of(device),
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -129,8 +129,9 @@ class Protocol:
     """Optimizer and weight decay."""
     topology: Topology = field(default_factory=Topology)
     """Cadence and size of topology updates."""
-    augmentation: Literal["none", "crop-flip"] = "none"
-    """crop-flip: mirror-pad by 4, random crop to the original size, random horizontal flip."""
+    augmentation: Literal["none", "crop-flip", "resized-crop-flip"] = "none"
+    """crop-flip: mirror-pad by 4, random crop to the original size, random horizontal flip. resized-crop-flip, of photographs:
+    random crop of 8 to 100 % of the area at an aspect of 3/4 to 4/3, resized, random horizontal flip."""
     label_smoothing: float = 0.0
     """Label smoothing of the training loss; test losses never have it."""
     clip_norm: float | None = None
@@ -146,6 +147,10 @@ class Protocol:
     faster. Results differ by rounding."""
     sequence_length: int = 512
     """Characters in a sample of a text, and how far gradients reach back; without meaning for images."""
+    microbatch: int | None = None
+    """Samples that pass through the network together, their gradients adding up to the batch's; null: the whole batch. It
+    divides the batch size. Batch normalisation sees these samples alone, so that a run's result follows from its protocol and
+    not from how many processes share it."""
 
     def __post_init__(self) -> None:
         _whole_numbers_to_floats(self)
@@ -160,6 +165,15 @@ class Protocol:
             exact, "execution", self.execution, "masked or auto with precision bf16: the sparse kernels take float32"
         )
         _require(self.sequence_length >= 1, "sequence_length", self.sequence_length, "at least 1")
+        divides = self.microbatch is None or (self.microbatch >= 1 and self.batch_size % self.microbatch == 0)
+        _require(divides, "microbatch", self.microbatch, f"null or a divisor of the batch size {self.batch_size}")
+        whole = self.execution != "sparse" or self.microbatch is None
+        _require(
+            whole,
+            "execution",
+            self.execution,
+            "masked or auto with a microbatch: the sparse kernels read whole batches",
+        )
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,14 @@ def study_names() -> list[str]:
     return sorted(path.stem for path in STUDIES.glob("*.yaml"))
 
 
+def study_path(name: str | Path) -> Path:
+    """The study of that name, or that YAML file itself. Raises StudyError naming the studies that there are."""
+    return _find(str(name), relative_to=Path())
+
+
 def load_study(name: str | Path) -> Study:
     """The study of that name, or of that YAML file. Raises StudyError naming file, line, key and the valid choices."""
-    path = _find(str(name), relative_to=Path())
+    path = study_path(name)
     merged = _Merged.of(path, ())
     runs: dict[str, Run] = {}
     for run in _runs(merged):
@@ -230,14 +235,27 @@ def _runs(merged: _Merged) -> Iterator[Run]:
         alternatives = [value if isinstance(value, list) else [value] for value in row.fields.values()]
         for chosen in itertools.product(*alternatives):
             fields = _nest({**merged.base.fields, **dict(zip(row.fields, chosen, strict=True))})
-            for seed in range(merged.seeds or 1):
-                run = _checked_run({"seed": seed, **fields}, where)
+            for run in _repetitions(fields, where, merged.seeds or 1):
                 for key, values in merged.only.fields.items():
                     unseen -= {(key, repr(value)) for value in values if getattr(run, key) == value}
                 if all(getattr(run, key) in values for key, values in merged.only.fields.items()):
                     yield from _with_parents(run)
     for key, value in sorted(unseen):
         raise StudyError(f"{merged.only.where[key]}: only: no run has {key} {value}")
+
+
+def _repetitions(fields: dict[str, Any], where: Mapping[str, str], seeds: int) -> Iterator[Run]:
+    """The run of every seed. Nothing that is checked depends on the seed, so one check does for all, unless the fields of the
+    run, or of one that it starts from, say a seed themselves."""
+    if _says("seed", fields):
+        yield from (_checked_run({"seed": seed, **fields}, where) for seed in range(seeds))
+    else:
+        run = _checked_run(fields, where)
+        yield from (run.at_seed(seed) for seed in range(seeds))
+
+
+def _says(key: str, fields: Mapping[str, Any]) -> bool:
+    return key in fields or any(_says(key, value) for value in fields.values() if isinstance(value, Mapping))
 
 
 def _with_parents(run: Run) -> Iterator[Run]:

@@ -16,22 +16,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipeline import checkpoint
 from pipeline.cost import TrainingLedger
-from pipeline.data.batches import NOT_JUDGED, Batches, TextBatches, evaluation_batches, training_batches
-from pipeline.data.tensors import DataSet, TextSet
-from pipeline.learning_rate import learning_rate_at
+from pipeline.data.batches import AnyBatches, training_batches
+from pipeline.data.tensors import AnySet, TextSet
+from pipeline.learning_rate import learning_rate_at, set_rate
 from pipeline.origin import Origin
+from pipeline.passes import Passes, evaluate
 from pipeline.plan import Spec
+from pipeline.ranks import ALONE, Ranks, RanksError
 from pipeline.record import Result
-from pipeline.run import Run
-from pipeline.seeds import seeds_of
-from sparse_methods.method import Batch
+from pipeline.recorded import RecordedStep, cuda_recorder
+from pipeline.run import Protocol, Run
+from pipeline.seeds import derive_seed, seeds_of
 from sparse_methods.network import maskable_weights
 from sparse_methods.sparsifier import Sparsifier, sparsify
 from sparse_methods.topology import NonFiniteScoreError
+
+CHECKPOINT_SHARE = 0.01
+"""Of a run's time that writing checkpoints may take."""
+BATCHES_BETWEEN_QUESTIONS = 50
+"""Batches after which ranks ask rank 0 whether a checkpoint is due."""
 
 
 @dataclass
@@ -52,15 +58,18 @@ class Training:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     sparse: Sparsifier
-    batches: Batches | TextBatches
+    batches: AnyBatches
+    passes: Passes
     ledger: TrainingLedger
     loss_sum: Tensor
     """Of the training losses since the last point of the curve, float64 on the device."""
+    ranks: Ranks = ALONE
+    """The processes that train this run together."""
     loss_count: int = 0
+    graph: RecordedStep | None = None
+    """What replays the steps that change no topology, where that was asked for."""
     chain: Callable[[Tensor, Tensor, Tensor, float], float] | None = None
     """What gives loss and gradients in one call, for networks where that is possible (``Sparsifier.gradient_of_chain``)."""
-    state: Tensor | None = None
-    """In which the last batch left the network; None for one that keeps none."""
     curve: list[dict[str, float]] = field(default_factory=list)
     diverged: bool = False
     result: Result | None = None
@@ -80,7 +89,7 @@ class Training:
             "ledger": self.ledger.state_dict(),
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
-            "state": self.state,
+            "state": self.passes.whole_state(),
             "curve": self.curve,
             "random": torch.get_rng_state(),
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -94,11 +103,14 @@ class Training:
         self.sparse.load_state_dict(state["sparse"])
         self.ledger.load_state_dict(state["ledger"])
         self.loss_sum, self.loss_count = state["loss_sum"].to(self.loss_sum.device), state["loss_count"]
-        self.state = None if state["state"] is None else state["state"].to(self.loss_sum.device)
+        self.passes.take_state(state["state"])
         self.curve = list(state["curve"])
-        torch.set_rng_state(state["random"])
-        if state["cuda_random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+        if self.ranks.is_first:
+            torch.set_rng_state(state["random"])
+            if state["cuda_random"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(state["cuda_random"])
+        else:
+            torch.manual_seed(derive_seed(seeds_of(self.run).noise, self.ranks.index, self.ledger.batches))
         self.clock = Clock(**state["clock"])
         self.clock.resumes += 1
 
@@ -112,16 +124,18 @@ def train(
 ) -> Training:
     """Train to the last step, or until the loss is not finite. Resumes from ``checkpoints`` when it holds one.
 
-    ``checkpoint_seconds`` is the least time between checkpoints, ``report`` hears of every point of the curve, ``snapshot`` is
+    ``checkpoint_seconds`` is the least time between checkpoints, which is longer where writing one takes more than
+    ``CHECKPOINT_SHARE`` of it; 0 asks for one after every batch. ``report`` hears of every point of the curve, ``snapshot`` is
     called after the steps that the run keeps. Raises
     ``checkpoint.CheckpointError`` for a checkpoint that cannot be used.
     """
-    run, sparse = training.run, training.sparse
-    saved = checkpoint.load(checkpoints, run.digest)
+    run, sparse, ranks = training.run, training.sparse, training.ranks
+    saved = ranks.from_first(lambda: checkpoint.load(checkpoints, run.digest))
     if saved is not None:
         training.load_state_dict(saved)
     points = {round(run.steps * point / run.protocol.evaluations) for point in range(1, run.protocol.evaluations + 1)}
     kept = {run.scaled(step) for step in run.snapshots}
+    pause = checkpoint_seconds
     started = last_checkpoint = time.perf_counter()
     while sparse.steps < run.steps and not training.diverged:
         try:
@@ -136,70 +150,62 @@ def train(
             add_point(training)
             report(sparse.steps, run.steps)
             started = time.perf_counter()
-        due = time.perf_counter() - last_checkpoint >= checkpoint_seconds
+        due = _checkpoint_due(training, time.perf_counter() - last_checkpoint >= pause)
         if due and sparse.steps < run.steps and not training.diverged:
             training.clock.train_seconds += time.perf_counter() - started
-            save_checkpoint(training, checkpoints)
+            took = save_checkpoint(training, checkpoints)
+            pause = checkpoint_seconds and max(checkpoint_seconds, took / CHECKPOINT_SHARE)
             started = last_checkpoint = time.perf_counter()
     training.clock.train_seconds += time.perf_counter() - started
     return training
 
 
+def _checkpoint_due(training: Training, late: bool) -> bool:
+    """Whether all ranks write a checkpoint now. Rank 0's clock decides, and is asked now and then: asking takes time."""
+    ranks = training.ranks
+    if ranks.count > 1 and training.ledger.batches % BATCHES_BETWEEN_QUESTIONS:
+        return False
+    return ranks.from_first(lambda: late)
+
+
 def take_batch(training: Training) -> bool:
-    """One batch: forward, backward, and the engine's step. False when topology was changed in place of the step."""
+    """One batch: forward, backward, and the engine's step. False when topology was changed in place of the step.
+
+    Raises MasksDisagreeError when an update left the ranks with different masks.
+    """
     run, sparse, number = training.run, training.sparse, training.ledger.batches
-    for group in training.optimizer.param_groups:
-        group["lr"] = learning_rate_at(sparse.steps, run)
-    if training.chain is None:
-        loss, batch = _learn(training, number)
-    else:
-        loss, batch = training.chain(*training.batches.stored(number)), None
+    set_rate(training.optimizer, learning_rate_at(sparse.steps, run))
     if sparse.awaits_first_batch:
         training.ledger.charge_first_mask(sparse.method)
     else:
         training.ledger.charge(sparse.nonzeros, sparse.gradient_nonzeros)
-    stepped = sparse.step(run.protocol.clip_norm, batch)
+    if training.graph is not None and training.graph.serves(number):
+        loss, stepped = training.graph.take(number), True
+    else:
+        loss, stepped = _learn_and_step(training, number)
     training.loss_sum += loss
     training.loss_count += 1
     return stepped
 
 
-def _learn(training: Training, number: int) -> tuple[Tensor, Batch]:
-    """Loss and gradients of batch ``number`` by autograd, and the batch."""
-    inputs, labels = training.batches[number]
-    training.optimizer.zero_grad(set_to_none=True)
-
-    def loss_of(outputs: Tensor) -> Tensor:
-        smoothing = training.run.protocol.label_smoothing
-        return functional.cross_entropy(outputs.flatten(0, -2), labels.flatten(), label_smoothing=smoothing)
-
-    state = training.state if training.batches.continues(number) else None
-    outputs, training.state = read(training.model, inputs, state, training.run.protocol.precision)
-    loss = loss_of(outputs)
-    loss.backward()
-    return loss.detach(), Batch(training.model, inputs, loss_of)
-
-
-def read(
-    model: nn.Module, inputs: Tensor, state: Tensor | None, precision: str = "float32"
-) -> tuple[Tensor, Tensor | None]:
-    """The model's outputs, and the state that ``inputs`` leave it in.
-
-    A network with a method ``continued(inputs, state)`` goes on from ``state``, None being its first; others have none.
-    """
-    if precision == "bf16":
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            outputs, state = read(model, inputs, state)
-        return outputs.float(), state
-    return model.continued(inputs, state) if hasattr(model, "continued") else (model(inputs), None)
+def _learn_and_step(training: Training, number: int) -> tuple[Tensor, bool]:
+    """Loss of the batch, and whether the optimizer made a step."""
+    sparse = training.sparse
+    if training.chain is None:
+        training.optimizer.zero_grad(set_to_none=True)
+        loss = training.passes.learn(number)
+    else:
+        loss = training.chain(*training.batches.stored(number))
+    batch = training.passes.whole(number) if sparse.awaits_first_batch else None
+    return loss, sparse.step(training.run.protocol.clip_norm, batch)
 
 
 def add_point(training: Training) -> None:
     """Evaluate, append to the curve, and notice divergence (a training or test loss that is not finite)."""
     started = time.perf_counter()
     dataset = training.batches.dataset
-    correct, total, test_loss = evaluate(training.model, dataset, training.run.protocol.precision)
-    train_loss = float(training.loss_sum / training.loss_count)
+    correct, total, test_loss = evaluate(training.model, dataset, training.run.protocol.precision, training.ranks)
+    train_loss = float(training.ranks.mean(training.loss_sum) / training.loss_count)
     training.loss_sum.zero_()
     training.loss_count = 0
     training.curve.append(
@@ -221,43 +227,30 @@ def add_point(training: Training) -> None:
     training.clock.evaluation_seconds += time.perf_counter() - started
 
 
-@torch.no_grad()
-def evaluate(model: nn.Module, dataset: DataSet | TextSet, precision: str = "float32") -> tuple[int, int, float]:
-    """Correct predictions, predictions, and mean cross-entropy in nats on the test set; sums first, one division.
-
-    A prediction is made for each image, or for each character of a text but its first.
-    """
-    was_training = model.training
-    model.eval()
-    correct, total = torch.zeros(2, dtype=torch.int64, device=dataset.device)
-    loss = torch.zeros((), dtype=torch.float64, device=dataset.device)
-    state = None
-    for inputs, labels in evaluation_batches(dataset):
-        outputs, state = read(model, inputs, state, precision)
-        logits, labels = outputs.flatten(0, -2), labels.flatten()
-        correct += (logits.argmax(1) == labels).sum()
-        total += (labels != NOT_JUDGED).sum()
-        loss += functional.cross_entropy(logits, labels, reduction="sum", ignore_index=NOT_JUDGED)
-    model.train(was_training)
-    predictions = int(total)
-    return int(correct), predictions, float(loss) / predictions
-
-
-def save_checkpoint(training: Training, checkpoints: Path) -> None:
-    """Write a checkpoint and note the time that it took."""
+def save_checkpoint(training: Training, checkpoints: Path) -> float:
+    """Write a checkpoint; the seconds that it took, which are noted. All ranks call it, rank 0 writes."""
     started = time.perf_counter()
-    checkpoint.save(checkpoints, training.ledger.batches, training.state_dict(), training.run.digest)
-    training.clock.checkpoint_seconds += time.perf_counter() - started
+    training.ranks.mean(training.loss_sum)
+    state = training.state_dict()
+    if training.ranks.is_first:
+        checkpoint.save(checkpoints, training.ledger.batches, state, training.run.digest)
+    took = time.perf_counter() - started
+    training.clock.checkpoint_seconds += took
+    return took
 
 
 def prepare(
     spec: Spec,
-    dataset: DataSet | TextSet,
+    dataset: AnySet,
     origin: Origin | None = None,
+    ranks: Ranks = ALONE,
+    cuda_graph: bool = False,
 ) -> Training:
     """Build the run's network, optimizer and engine on the data set's device, ready to train from ``origin``.
 
-    Raises ValueError for samples of another shape than those that the specification's costs are for.
+    ``cuda_graph`` replays ordinary steps as one CUDA graph (``recorded.py``); CannotError on a CPU and on several ranks.
+    Raises ValueError for samples of another shape than those that the specification's costs are for, CannotError for what
+    the method or the execution cannot do, RanksError for a batch that ``ranks`` cannot share.
     """
     origin = origin or Origin()
     run, protocol, device, seeds = spec.run, spec.run.protocol, dataset.device, seeds_of(spec.run)
@@ -288,20 +281,33 @@ def prepare(
         drop_fraction=schedule.drop_fraction,
         decay=schedule.decay,
         seed=seeds.topology,
-        # The sparse kernels take no bfloat16; asked for by name, they are refused where a protocol is read.
-        execution="masked" if protocol.precision == "bf16" else protocol.execution,
+        execution=_execution(protocol, ranks),
     )
-    torch.manual_seed(seeds.noise)
+    torch.manual_seed(seeds.noise if ranks.is_first else derive_seed(seeds.noise, ranks.index, 0))
+    batches = training_batches(dataset, protocol, seeds)
+    passes = Passes(model, batches, protocol, ranks)
     return Training(
         spec=spec,
         model=model,
         optimizer=optimizer,
         sparse=sparse,
-        batches=training_batches(dataset, protocol, seeds),
+        batches=batches,
+        passes=passes,
+        ranks=ranks,
         ledger=TrainingLedger(spec.network, protocol.batch_size),
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+        graph=RecordedStep(passes, sparse, protocol.clip_norm, cuda_recorder(device, ranks)) if cuda_graph else None,
         chain=sparse.gradient_of_chain(protocol.label_smoothing),
     )
+
+
+def _execution(protocol: Protocol, ranks: Ranks) -> str:
+    """The sparse kernels take neither bfloat16 nor parts of batches; asked for by name, they are refused where a protocol is
+    read. Nor do they average gradients over processes."""
+    if protocol.execution == "sparse" and ranks.count > 1:
+        raise RanksError(f"execution 'sparse' trains in one process, not in {ranks.count}")
+    divided = ranks.count > 1 or protocol.microbatch is not None
+    return "masked" if protocol.precision == "bf16" or divided else protocol.execution
 
 
 def images_are_convolved(model: nn.Module) -> bool:

@@ -8,6 +8,7 @@ below its folder besides ``record.json`` is not declared to the workflow and so 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -22,15 +23,16 @@ from typing import Any, TextIO
 
 import torch
 
-from pipeline import memory, outcome, train
+from pipeline import attempts, memory, outcome, train
 from pipeline.checkpoint import CheckpointError
 from pipeline.data.sources import cache_path
-from pipeline.data.tensors import DataError, DataSet, TextSet, digest_of
+from pipeline.data.tensors import AnySet, DataError, digest_of
 from pipeline.data.tensors import load as load_data
 from pipeline.lease import leased_gpu, locked
 from pipeline.origin import OriginError, found_architecture, origin_of
 from pipeline.plan import Spec, read_plan, resolve
 from pipeline.provenance import source_digest
+from pipeline.ranks import ALONE, Ranks, RanksError, asked_for, together
 from pipeline.record import (
     COMPARABILITY_VERSION,
     MASKS,
@@ -56,6 +58,9 @@ class UserError(Exception):
     """Something that the user can put right; the message of a line or two says how."""
 
 
+USER_ERRORS = (UserError, OriginError, CheckpointError, DataError, RanksError)
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where and how this process trains."""
@@ -65,8 +70,13 @@ class Bench:
     device: torch.device
     attempt: int = 1
     attempts: int = 1
-    """A failure is tried again while attempt < attempts; the last attempt records it."""
+    """A failure is tried again while attempt < attempts; the last attempt records it. One that was killed cannot do that: what
+    was, in that last attempt, is recorded by a call with attempt = attempts + 1."""
     checkpoint_seconds: float = 30.0
+    ranks: Ranks = ALONE
+    """The processes that share each run."""
+    cuda_graph: bool = False
+    """Replay ordinary steps as one CUDA graph."""
 
     def folder(self, run: Run) -> Path:
         """Where the run's record and files are."""
@@ -78,9 +88,12 @@ class Bench:
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one. Raises UserError for a device that is not there."""
+    """``auto`` is CUDA where there is one; ``cuda`` is this process's own of the visible ones, where ``torchrun`` started
+    several. Raises UserError for a device that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and asked_for() and torch.cuda.device_count() > 1:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -93,13 +106,17 @@ def choose_device(name: str) -> torch.device:
 
 def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, step, steps: None) -> int:
     """Run every specification; one that fails does not keep the others from finishing. Returns the exit code."""
-    data: dict[str, DataSet | TextSet] = {}
+    data: dict[str, AnySet] = {}
     worst = 0
+    specs = list(specs)
+    if bench.attempt == 1 and bench.ranks.is_first:
+        for spec in specs:
+            attempts.forget(bench.folder(spec.run) / ATTEMPTS)
     for spec in specs:
         try:
-            with locked(bench.folder(spec.run) / ".lock"):
+            with _sole(spec, bench):
                 code = run_one(spec, bench, data, report)
-        except (UserError, OriginError, CheckpointError, DataError) as error:
+        except USER_ERRORS as error:
             print(f"{spec.run.path}: {error}", file=sys.stderr)
             code = USER_ERROR
         except OSError as error:
@@ -111,39 +128,65 @@ def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, st
             )
             code = USER_ERROR
         worst = max(worst, code)
+        if code and bench.ranks.count > 1:
+            break  # The other ranks may be in the midst of a run; this one's end is how torchrun ends them.
     return worst
 
 
-def run_one(spec: Spec, bench: Bench, data: dict[str, DataSet | TextSet], report: Report) -> int:
+def _sole(spec: Spec, bench: Bench) -> contextlib.AbstractContextManager[None]:
+    """The run's lock, which rank 0 holds for all."""
+    return locked(bench.folder(spec.run) / ".lock") if bench.ranks.is_first else contextlib.nullcontext()
+
+
+def run_one(spec: Spec, bench: Bench, data: dict[str, AnySet], report: Report) -> int:
     """Bring one run to its record, whatever is there already. The caller holds the run's lock."""
-    folder = bench.folder(spec.run)
-    kept = kept_record(spec.run, bench)
+    folder, ranks = bench.folder(spec.run), bench.ranks
+    kept = ranks.from_first(lambda: kept_record(spec.run, bench))
     if kept is not None:
-        write_json(folder / RECORD, kept)
+        if ranks.is_first:
+            write_json(folder / RECORD, kept)
         return 0
+    code, marks = 0, folder / ATTEMPTS
+    lost = ranks.from_first(lambda: attempts.killed(marks, bench.attempts) if bench.attempt > bench.attempts else None)
     try:
-        record = _attempt(spec, bench, data, report)
-    except (UserError, OriginError, CheckpointError, DataError):
+        if ranks.is_first:
+            attempts.begin(marks, bench.attempt)
+        record = _given_up(spec, bench, lost) if lost else _attempt(spec, bench, data, report)
+    except USER_ERRORS:
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise
-        log = folder / ATTEMPTS / f"attempt-{bench.attempt}.log"
-        log.parent.mkdir(exist_ok=True)
-        log.write_text(traceback.format_exc())
-        summary = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
-        print(
-            f"{spec.run.path}: attempt {bench.attempt} of {bench.attempts} failed: {summary} (see {log})",
-            file=sys.stderr,
-        )
-        if bench.attempt < bench.attempts:
+        summary = _noted(error, spec, bench)
+        if bench.attempt < bench.attempts or not ranks.is_first:
             return RETRY
         record = outcome.not_trained(spec, f"failed: {summary}", bench.device)
+        code = RETRY if ranks.count > 1 else 0  # the other ranks may be elsewhere: this job ends, the next goes on
+    finally:
+        if ranks.is_first:
+            attempts.end(marks, bench.attempt)
+    if not ranks.is_first:
+        return code
     for name in (KEPT, RECORD):
         write_json(folder / name, asdict(record))
     if record.result is not None:  # after a failure the checkpoint is what `rigl-bench retry` goes on from
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return 0
+    return code
+
+
+def _noted(error: Exception, spec: Spec, bench: Bench) -> str:
+    """Keep the trace of the exception that is being handled in the attempt's log, and say in a line what happened."""
+    rank = "" if bench.ranks.is_first else f"-rank{bench.ranks.index}"
+    log = bench.folder(spec.run) / ATTEMPTS / f"attempt-{bench.attempt}{rank}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(traceback.format_exc())
+    summary = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+    if isinstance(error, torch.OutOfMemoryError):  # whose first line has the sizes
+        summary += " A smaller protocol.microbatch needs less."
+    print(
+        f"{spec.run.path}: attempt {bench.attempt} of {bench.attempts} failed: {summary} (see {log})", file=sys.stderr
+    )
+    return summary
 
 
 def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
@@ -167,7 +210,13 @@ def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
     return record if current and (whole or record["status"] != "done") else None
 
 
-def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet | TextSet], report: Report) -> Record:
+def _given_up(spec: Spec, bench: Bench, lost: str) -> Record:
+    reason = f"killed in attempt {bench.attempts} of {bench.attempts}, {lost}: out of memory, out of time, or cancelled"
+    print(f"{spec.run.path}: {reason}", file=sys.stderr)
+    return outcome.not_trained(spec, f"failed: {reason}", bench.device)
+
+
+def _attempt(spec: Spec, bench: Bench, data: dict[str, AnySet], report: Report) -> Record:
     if spec.skip is not None:
         return outcome.not_trained(spec, f"skipped: {spec.skip}", bench.device)
     run, folder, runs = spec.run, bench.folder(spec.run), bench.results / "runs"
@@ -176,25 +225,28 @@ def _attempt(spec: Spec, bench: Bench, data: dict[str, DataSet | TextSet], repor
     if run.dataset not in data:
         data.clear()
         data[run.dataset] = load_data(bench.cache(run)).to(bench.device)
+    first = bench.ranks.is_first
     data_digest = digest_of(bench.cache(run))
     _configure(bench.device, run.protocol.deterministic)
     # A checkpoint beyond a step that is to be kept cannot give its weights any more.
     stamp = [source_digest(run), data_digest, COMPARABILITY_VERSION, *run.snapshots]
-    _discard_other_source(folder, run, " ".join(map(str, stamp)))
+    if first:
+        _discard_other_source(folder, run, " ".join(map(str, stamp)))
     memory.reset_peak(bench.device)
     try:
-        training = train.prepare(spec, data[run.dataset], origin_of(run, runs))
+        training = train.prepare(spec, data[run.dataset], origin_of(run, runs), bench.ranks, bench.cuda_graph)
         train.train(
             training,
             folder / CHECKPOINTS,
             bench.checkpoint_seconds,
-            report=lambda step, steps: report(run, step, steps),
-            snapshot=lambda: outcome.write_snapshot(training, folder),
+            report=lambda step, steps: report(run, step, steps) if first else None,
+            snapshot=lambda: outcome.write_snapshot(training, folder) if first else None,
         )
     except CannotError as error:
         return outcome.not_trained(spec, f"skipped: {error}", bench.device)
     record = outcome.trained(training, bench.device, data_digest)
-    outcome.write_files(training, folder)
+    if first:
+        outcome.write_files(training, folder)
     return record
 
 
@@ -257,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--attempt", type=int, default=1)
     parser.add_argument("--attempts", type=int, default=1)
     parser.add_argument("--checkpoint-seconds", type=float, default=30.0)
+    parser.add_argument("--cuda-graph", action="store_true", help="replay ordinary steps as one CUDA graph")
     parser.add_argument("--gpu-slots", type=int, default=1, help="runs that may share a GPU")
     parser.add_argument("--progress-fd", type=int, default=1, help="file descriptor for progress lines")
     options = parser.parse_args(arguments)
@@ -264,7 +317,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with leased_gpu(options.device, options.results / "leases", options.gpu_slots):
             return _run_job(options)
-    except (UserError, OriginError, DataError, ValueError) as error:
+    except (*USER_ERRORS, ValueError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -276,9 +329,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_job(options: argparse.Namespace) -> int:
     specs, runs = _planned(options) if options.plan else _resolved(options)
     device = choose_device(options.device)
-    bench = Bench(options.results, device, options.attempt, options.attempts, options.checkpoint_seconds)
     started = float(os.environ.get(STARTED_VARIABLE, time.time()))
-    with open(options.progress_fd, "w", closefd=False) as stream:
+    with together(device) as ranks, open(options.progress_fd, "w", closefd=False) as stream:
+        if options.cuda_graph and (device.type != "cuda" or ranks.count > 1):
+            raise UserError(f"--cuda-graph is for one process on a CUDA device, not for {ranks.count} on {device}")
+        seconds, graph = options.checkpoint_seconds, options.cuda_graph
+        bench = Bench(options.results, device, options.attempt, options.attempts, seconds, ranks, graph)
         return run_all(specs, bench, Progress(runs, bench, stream, started))
 
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sparse_methods import dense_parameters, first_mask, methods, sparse_parameters, topology
+from sparse_methods import agreement, dense_parameters, first_mask, methods, sparse_parameters, topology
 from sparse_methods.distributions import LayerRule, layer_sparsities
 from sparse_methods.method import Batch, CannotError, Layer, Method, Request, refusal
 from sparse_methods.network import LayerCount, maskable_weights
@@ -260,6 +260,20 @@ class Sparsifier:
         return bool(self._layers) and self.method.needs_dense_gradient(self.steps, self.update_due)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the next call of ``step`` is the optimizer's step within the masks and nothing else, so that
+        :meth:`plain_step` may be recorded once and replayed in its place."""
+        return not (self._acts_every_step or self.awaits_first_batch or self.update_due or self.needs_dense_gradient)
+
+    def plain_step(self, clip_norm: float | None = None) -> None:
+        """What a plain ``step`` does to tensors; :meth:`count_plain_step` does the rest."""
+        self._step_within_masks(clip_norm, update_due=False, dense_gradient=False)
+
+    def count_plain_step(self) -> None:
+        """Count a step whose :meth:`plain_step` was made."""
+        self.steps += 1
+
+    @property
     def gradient_nonzeros(self) -> Mapping[str, int] | None:
         """Weights of each masked layer whose gradient the next call of ``step`` uses; None: all of them."""
         return None if self.needs_dense_gradient else self._trained
@@ -274,7 +288,8 @@ class Sparsifier:
         Returns False when a topology update (RigL) or the choice of the first mask (SNIP) took the step's place; the
         caller then does not advance its learning rate. ``clip_norm`` clips the global gradient norm of what is trained.
         ``batch`` is what GraSP and SynFlow choose their first mask with. Raises NonFiniteScoreError when a score is NaN,
-        CannotError when the first mask cannot be what was asked for, TypeError when ``batch`` is missing.
+        CannotError when the first mask cannot be what was asked for, TypeError when ``batch`` is missing, MasksDisagreeError
+        when ranks chose different masks.
         """
         if self.awaits_first_batch:
             self._choose_first_masks(batch)
@@ -342,6 +357,16 @@ class Sparsifier:
         self._apply_masks()
         self.last_update = self.steps
         self.updates += 1
+        self.agree()
+
+    def agree(self) -> None:
+        """Compare the masks with those of the other ranks, where torch.distributed has several; the engine does so whenever
+        masks are new. Every rank chooses its masks itself: from gradients that DistributedDataParallel averaged, so that the
+        scores are the same, and from the same random numbers. Raises MasksDisagreeError with two digests."""
+        if self._layers and agreement.ranks() > 1:
+            device = next(iter(self._layers.values())).weight.device
+            moment = f"after {self.updates} topology updates and {self.steps} steps"
+            agreement.require_equal(self.digest(), device, moment)
 
     def _choose_first_masks(self, batch: Batch | None) -> None:
         if batch is None and type(self.method).probe is not Method.probe:
@@ -358,6 +383,7 @@ class Sparsifier:
         if not self.awaits_first_batch:
             for layer in self._layers.values():
                 self.method.start(layer)
+        self.agree()
 
     def gradient_of_chain(self, smoothing: float) -> Callable[[Tensor, Tensor, Tensor, float], float] | None:
         """What gives the mean cross-entropy of samples, labels, rows that are the batch and a factor of the inputs, and leaves
@@ -446,6 +472,7 @@ class Sparsifier:
             for key, value in state["extra"][name].items():
                 layer.extra[key].data.copy_(value)
         self._apply_masks()
+        self.agree()
 
     def _progress(self) -> dict[str, Any]:
         """What the engine's state holds however sparsity is computed with."""

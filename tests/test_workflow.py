@@ -120,6 +120,26 @@ def test_an_unknown_study_is_named(checkout: Path) -> None:
     (checkout / "broken.yaml").unlink()
 
 
+def test_jobs_of_one_run_are_one_rule(checkout: Path) -> None:
+    (checkout / "alone.yaml").write_text(f"extends: {SMALL}\nruns_per_job: 1\n")
+    planned = python(checkout, "snakemake", "train", "--configfile", "alone.yaml", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "train_run 14" in re.sub(" +", " ", planned.stdout)
+    target = "results/runs/digits-lenet300/nobody/s90/seed0-00000000/record.json"
+    unknown = python(checkout, "snakemake", target, "--configfile", "alone.yaml", "--dry-run")
+    assert "alone has no run 'digits-lenet300/nobody/s90/seed0-00000000'" in unknown.stdout + unknown.stderr
+    (checkout / "alone.yaml").unlink()
+
+
+def test_a_plan_measures_dry_runs(checkout: Path) -> None:
+    done = python(checkout, "pipeline.cli", "plan", SMALL, "--scale", "seeds=1,3", "--json")
+    assert done.returncode == 0, done.stderr
+    one, three = json.loads(done.stdout)
+    assert three["runs"] == 3 * one["runs"]
+    assert three["train_flops"] == 3 * one["train_flops"]
+    assert min(one["wall_seconds"], one["cpu_seconds"], one["peak_bytes"]) > 0
+
+
 def test_kill_resume_and_reruns(checkout: Path) -> None:
     """Killed in mid-run, `make reproduce` goes on by itself; done, it does nothing; changed code retrains its own runs."""
     command = [sys.executable, "-m", "pipeline.reproduce", "--configfile", SMALL, "--cores", "2", *TRAINING_ONLY]

@@ -13,9 +13,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.data.tensors import DataSet, TextSet
+from pipeline.data.images import ImageBatches, evaluation_photographs
+from pipeline.data.order import SampleOrder, generator
+from pipeline.data.tensors import AnySet, DataSet, ImageShards, TextSet
 from pipeline.run import Protocol
-from pipeline.seeds import Seeds, derive_seed
+from pipeline.seeds import Seeds
 
 Augmentation = Literal["none", "crop-flip"]
 MARGIN = 4
@@ -24,22 +26,30 @@ EVALUATION_SAMPLES = 1000
 """Images that are judged at a time."""
 EVALUATION_STREAMS, EVALUATION_LENGTH = 32, 512
 """Streams that a text is judged in, side by side, and their characters at a time."""
+Share = tuple[int, int]
+"""Index of a process, from 0, and how many there are: each has its own part of the work."""
+WHOLE: Share = (0, 1)
 NOT_JUDGED = -100
 """A label that torch's cross-entropy leaves out, and that no prediction equals."""
 
 
-def training_batches(dataset: DataSet | TextSet, protocol: Protocol, seeds: Seeds) -> Batches | TextBatches:
-    """The batches of either kind of data set that a run's protocol and seeds ask for. Raises ValueError."""
+def training_batches(dataset: AnySet, protocol: Protocol, seeds: Seeds) -> AnyBatches:
+    """The batches of any kind of data set that a run's protocol and seeds ask for. Raises ValueError."""
     if isinstance(dataset, TextSet):
         if protocol.augmentation != "none":
             raise ValueError(f"{dataset.name!r} is a text: augmentation is {protocol.augmentation!r}, it must be none")
         return TextBatches(dataset, protocol.batch_size, protocol.sequence_length)
+    if isinstance(dataset, ImageShards):
+        return ImageBatches(dataset, protocol.batch_size, seeds.order, seeds.augmentation, protocol.augmentation)
     return Batches(dataset, protocol.batch_size, seeds.order, seeds.augmentation, protocol.augmentation)
 
 
-def evaluation_batches(dataset: DataSet | TextSet) -> Iterator[tuple[Tensor, Tensor]]:
-    """All of what runs are judged on, in order: see :func:`evaluation_images` and :func:`evaluation_text`."""
-    return evaluation_text(dataset) if isinstance(dataset, TextSet) else evaluation_images(dataset)
+def evaluation_batches(dataset: AnySet, share: Share = WHOLE) -> Iterator[tuple[Tensor, Tensor]]:
+    """What runs are judged on, or this share of it, in order: see :func:`evaluation_images`, :func:`evaluation_text` and
+    :func:`evaluation_photographs`."""
+    if isinstance(dataset, ImageShards):
+        return evaluation_photographs(dataset, share)
+    return evaluation_text(dataset, share) if isinstance(dataset, TextSet) else evaluation_images(dataset, share)
 
 
 class Batches:
@@ -76,59 +86,54 @@ class Batches:
             raise ValueError(f"crop-flip mirrors {MARGIN} pixels; the images of {dataset.name!r} are only {size}")
         self.dataset, self.batch_size, self.augmentation = dataset, batch_size, augmentation
         self.order_seed, self.augment_seed = order_seed, augment_seed
-        self._samples = len(dataset.train_inputs)
-        self._permutations: dict[int, Tensor] = {}
+        self._order = SampleOrder(len(dataset.train_inputs), order_seed, dataset.device)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Batch ``index``: inputs float32 [batch_size, C, H, W] and labels int64 [batch_size].
 
         Raises IndexError for a negative index.
         """
-        if index < 0:
-            raise IndexError(f"batch {index}: batches are counted from 0 and have no end")
-        chosen = self._chosen(index)
+        return self.part(index, 0, self.batch_size)
+
+    def part(self, index: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Samples [start, stop) of batch ``index``, as they are in the whole batch."""
+        chosen = self._chosen(_counted(index), start, stop)
         inputs = self.dataset.prepare(self.dataset.train_inputs.index_select(0, chosen))
         # Augmentation follows scaling, as in the authors' CIFAR script: an image is standardised whole, then cropped.
         if self.augmentation == "crop-flip":
-            inputs = self._crop_flip(inputs, index)
+            inputs = self._crop_flip(inputs, index, start, stop)
         return inputs, self.dataset.train_labels.index_select(0, chosen)
 
     def stored(self, index: int) -> tuple[Tensor, Tensor, Tensor, float]:
         """Batch ``index`` for what converts bytes itself: samples, their labels, the rows of both that are the batch, and the
         factor that makes inputs of samples. Where more is done to them than that, the batch itself stands for the samples."""
         if self.augmentation == "none" and self.dataset.factor is not None:
-            return self.dataset.train_inputs, self.dataset.train_labels, self._chosen(index), self.dataset.factor
+            return (
+                self.dataset.train_inputs,
+                self.dataset.train_labels,
+                self._chosen(index, 0, self.batch_size),
+                self.dataset.factor,
+            )
         return *self[index], torch.arange(self.batch_size), 1.0
 
     def epoch(self, index: int) -> float:
         """Passes over the training set that precede batch ``index``."""
-        return index * self.batch_size / self._samples
+        return index * self.batch_size / self._order.samples
 
     def continues(self, index: int) -> bool:
         """Whether batch ``index`` goes on where the one before it ended; images stand alone."""
         return False
 
-    def _chosen(self, index: int) -> Tensor:
-        """Positions in the training set of batch ``index``, int64 [batch_size]."""
-        first, last = index * self.batch_size, (index + 1) * self.batch_size - 1
-        epochs = range(first // self._samples, last // self._samples + 1)
-        if epochs[0] not in self._permutations or epochs[-1] not in self._permutations:
-            kept = self._permutations
-            self._permutations = {e: kept[e] if e in kept else self._permutation(e) for e in epochs}
-        start = first % self._samples
-        if len(epochs) == 1:
-            return self._permutations[epochs[0]][start : start + self.batch_size]
-        return torch.cat([self._permutations[e] for e in epochs])[start : start + self.batch_size]
+    def _chosen(self, index: int, start: int, stop: int) -> Tensor:
+        """Positions in the training set of samples [start, stop) of batch ``index``, int64."""
+        return self._order.between(index * self.batch_size + start, index * self.batch_size + stop)
 
-    def _permutation(self, epoch: int) -> Tensor:
-        order = torch.randperm(self._samples, generator=_generator(self.order_seed, epoch))
-        return order.to(self.dataset.device)
-
-    def _crop_flip(self, images: Tensor, index: int) -> Tensor:
-        generator = _generator(self.augment_seed, index)
-        corners = torch.randint(0, 2 * MARGIN + 1, (2, len(images)), generator=generator)
-        flips = torch.randint(0, 2, (1, len(images)), generator=generator)
-        top, left, flip = torch.cat([corners, flips]).to(images.device)
+    def _crop_flip(self, images: Tensor, index: int, start: int, stop: int) -> Tensor:
+        draw = generator(self.augment_seed, index)
+        # Drawn for the whole batch, of which each part takes its own.
+        corners = torch.randint(0, 2 * MARGIN + 1, (2, self.batch_size), generator=draw)
+        flips = torch.randint(0, 2, (1, self.batch_size), generator=draw)
+        top, left, flip = torch.cat([corners, flips])[:, start:stop].to(images.device)
         return crop_flip(images, top, left, flip)
 
 
@@ -174,11 +179,13 @@ class TextBatches:
 
         Raises IndexError for a negative index.
         """
-        if index < 0:
-            raise IndexError(f"batch {index}: batches are counted from 0 and have no end")
-        first = index % self._batches_per_pass * self.sequence_length
+        return self.part(index, 0, self.batch_size)
+
+    def part(self, index: int, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Streams [start, stop) of batch ``index``."""
+        first = _counted(index) % self._batches_per_pass * self.sequence_length
         window = range(first, first + self.sequence_length)
-        return _window(self.dataset.train_text, self.batch_size, self._stream_length, window)
+        return _window(self.dataset.train_text, range(start, stop), self._stream_length, window)
 
     def epoch(self, index: int) -> float:
         """Passes over the training text that precede batch ``index``."""
@@ -189,30 +196,42 @@ class TextBatches:
         return index % self._batches_per_pass > 0
 
 
-def evaluation_images(dataset: DataSet, size: int = EVALUATION_SAMPLES) -> Iterator[tuple[Tensor, Tensor]]:
-    """The whole test set in order, at most ``size`` samples at a time: float32 [B, C, H, W] and int64 [B]."""
-    for inputs, labels in zip(dataset.test_inputs.split(size), dataset.test_labels.split(size), strict=True):
-        yield dataset.prepare(inputs), labels
+def evaluation_images(
+    dataset: DataSet, share: Share = WHOLE, size: int = EVALUATION_SAMPLES
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """This share of the test set in order, at most ``size`` samples at a time: float32 [B, C, H, W] and int64 [B]."""
+    index, of = share
+    inputs, labels = dataset.test_inputs.tensor_split(of)[index], dataset.test_labels.tensor_split(of)[index]
+    for some, truth in zip(inputs.split(size), labels.split(size), strict=True):
+        yield dataset.prepare(some), truth
 
 
 def evaluation_text(
-    dataset: TextSet, streams: int = EVALUATION_STREAMS, length: int = EVALUATION_LENGTH
+    dataset: TextSet, share: Share = WHOLE, streams: int = EVALUATION_STREAMS, length: int = EVALUATION_LENGTH
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The whole test text, at most ``length`` characters of each stream at a time, each batch going on where the one before
-    it ended: characters and those that follow them, int64 [streams, up to length].
+    """This share of the test text's streams, at most ``length`` characters of each at a time, each batch going on where the
+    one before it ended: characters and those that follow them, int64 [streams of the share, up to length].
 
-    Every character but the text's first is predicted exactly once. Streams differ in length by what the division leaves;
-    where one has ended its labels are ``NOT_JUDGED``.
+    All shares together predict every character but the text's first exactly once. Streams differ in length by what the
+    division leaves; where one has ended its labels are ``NOT_JUDGED``.
     """
     stream_length = math.ceil((len(dataset.test_text) - 1) / streams)
-    for first in range(0, stream_length, length):
+    index, of = share
+    ours = range(streams * index // of, streams * (index + 1) // of)
+    for first in range(0, stream_length if ours else 0, length):
         window = range(first, min(first + length, stream_length))
-        yield _window(dataset.test_text, streams, stream_length, window)
+        yield _window(dataset.test_text, ours, stream_length, window)
 
 
-def _window(text: Tensor, streams: int, stream_length: int, window: range) -> tuple[Tensor, Tensor]:
-    """The part ``window`` of every stream of a text, and the characters that follow; beyond the text's end NOT_JUDGED."""
-    starts = torch.arange(streams, device=text.device) * stream_length
+def _counted(index: int) -> int:
+    if index < 0:
+        raise IndexError(f"batch {index}: batches are counted from 0 and have no end")
+    return index
+
+
+def _window(text: Tensor, streams: range, stream_length: int, window: range) -> tuple[Tensor, Tensor]:
+    """The part ``window`` of some streams of a text, and the characters that follow; beyond the text's end NOT_JUDGED."""
+    starts = torch.arange(streams.start, streams.stop, device=text.device) * stream_length
     positions = starts[:, None] + torch.arange(window.start, window.stop, device=text.device)
     last = len(text) - 1
     inputs, labels = text[positions.clamp(max=last)].long(), text[(positions + 1).clamp(max=last)].long()
@@ -225,6 +244,4 @@ def _mirrored(positions: Tensor, size: int) -> Tensor:
     return torch.where(inside >= size, 2 * size - 1 - inside, inside)
 
 
-def _generator(*parts: int) -> torch.Generator:
-    # torch's CPU generator keeps the low 32 bits of a seed: enough to tell epochs and batches of a run apart.
-    return torch.Generator().manual_seed(derive_seed(*parts))
+AnyBatches = Batches | TextBatches | ImageBatches

@@ -98,7 +98,33 @@ class PublishedText:
         return TextSet(name, *train, *test)
 
 
-PUBLISHED: dict[str, Published | PublishedText] = {
+@dataclass(frozen=True)
+class PublishedShards:
+    """A published set of photographs, as parquet files that they are read from while training goes on."""
+
+    repository: str | None
+    """On the Hugging Face hub; None: it exists only as a local mirror."""
+    image_column: str
+    label_column: str
+    shape: tuple[int, int, int]
+    """Of what a network is given, [3, size, size]."""
+    splits: tuple[str, str]
+    """Trained on, and judged; they may be the same."""
+    rows: tuple[int, int]
+    """Photographs of each: a mirror with a shard missing is refused."""
+    classes: int
+
+    content, folder = "images", ""
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """That a file must have: of the image's {bytes, path} the first, and the label's."""
+        return f"{self.image_column}.bytes", self.label_column
+
+
+AnyPublished = Published | PublishedText | PublishedShards
+IMAGENET = ("image", "label", (3, 224, 224))
+PUBLISHED: dict[str, AnyPublished] = {
     "mnist": Published("ylecun/mnist", "image", "label", (1, 28, 28), (60_000, 10_000), 10, "divide:255"),
     "cifar10": Published("uoft-cs/cifar10", "img", "label", (3, 32, 32), (50_000, 10_000), 10, "standardise-per-image"),
     # CIFAR-10 re-encoded as JPEG: lossy, so a data set of its own.
@@ -107,6 +133,14 @@ PUBLISHED: dict[str, Published | PublishedText] = {
     "wikitext103": PublishedText("Salesforce/wikitext", "wikitext-103-raw-v1", "text", (1_801_350, 3_760)),
     # Cut from WikiText's validation and test splits, word-level: a data set of its own.
     "wikitext-mini": PublishedText(None, "", "text", (3_760, 2_227)),
+    # Judged on the validation split, as everywhere: the test split's labels are not published.
+    "imagenet": PublishedShards(
+        "ILSVRC/imagenet-1k", *IMAGENET, splits=("train", "validation"), rows=(1_281_167, 50_000), classes=1000
+    ),
+    # A hundred photographs of ImageNet's validation split, to learn by heart: what is trained on is also judged.
+    "imagenet-sample": PublishedShards(
+        None, *IMAGENET, splits=("validation", "validation"), rows=(100, 100), classes=1000
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""Where data sets come from, and how each is made into a tensor cache, once.
+"""Where data sets come from, and how each is made into a tensor cache, or an index of its files, once.
 
 ``digits`` is inside the installed scikit-learn; the published sets are parquet files, a local mirror's or the Hugging
 Face hub's, read by ``datasets``; a name with ":" is the user's own factory. The libraries that read are imported only
@@ -21,15 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.data.published import PUBLISHED, Published, PublishedText, first_line
-from pipeline.data.tensors import DataError, DataSet, TextSet, save, source_of
+from pipeline.data import shards
+from pipeline.data.published import PUBLISHED, AnyPublished, Published, PublishedShards, PublishedText, first_line
+from pipeline.data.tensors import AnySet, DataError, DataSet, TextSet, save, source_of
 from pipeline.factories import import_factory, is_dotted
 
 DATA_ROOT_VARIABLE = "RIGL_BENCH_DATA_ROOT"
 HUB_SECONDS = 10
 """Longest wait for the hub's first answer."""
-UNREAD = {"imagenet": ((3, 224, 224), 1000)}
-"""Samples of data sets that costs are counted for and that nothing reads yet."""
 
 
 def names() -> tuple[str, ...]:
@@ -42,8 +41,6 @@ def known_shape(name: str) -> tuple[tuple[int, ...], int] | None:
     without reading anything; None for a user's own data set."""
     if name == "digits":
         return (1, 8, 8), 10
-    if name in UNREAD:
-        return UNREAD[name]
     return (PUBLISHED[name].shape, PUBLISHED[name].classes) if name in PUBLISHED else None
 
 
@@ -53,14 +50,17 @@ def cache_path(name: str, cache_folder: Path) -> Path:
 
 
 def prepare(name: str, cache_folder: Path, data_root: Path | None = None) -> Path:
-    """Make the tensor cache of data set ``name``, or keep the one that was made from the same source; its path.
+    """Make the cache of data set ``name``, or keep the one that was made from the same source; its path.
+
+    The cache holds the data set's tensors or, of one that is too large (``imagenet``), an index of its parquet files, which
+    must stay where they are: the mirror's; or the hub's, fetched into a folder beside the cache, once, shard by shard.
 
     Args:
         name: one of ``names()``, or ``package.module:factory``, where ``factory()`` returns a ``DataSet``, a dictionary
             of its fields (``name`` may be left out) or a ``TextSet``.
         cache_folder: where the cache goes; missing folders are made, nothing is written elsewhere.
         data_root: folder with local mirrors, ``<data_root>/<name>/**/*train*.parquet`` and ``*test*.parquet``, of a
-            text ``*validation*.parquet``. A published set that has no folder there is fetched from the hub.
+            text and of ImageNet ``*validation*.parquet``. A published set that has no folder there is fetched from the hub.
 
     Raises:
         ValueError: for a name that does not exist.
@@ -82,7 +82,7 @@ class Source(Protocol):
     def fingerprint(self) -> str:
         """Changes when, and only when, the cache must be made anew."""
 
-    def read(self, cache_folder: Path) -> DataSet | TextSet:
+    def read(self, cache_folder: Path) -> AnySet:
         """The data set; scratch files go into ``cache_folder`` and are removed."""
 
 
@@ -97,15 +97,19 @@ def _find(name: str, data_root: Path | None) -> Source:
     if data_root is not None and not Path(data_root).is_dir():
         raise DataError(f"{name}: the data root {data_root} is not a folder; see {DATA_ROOT_VARIABLE}")
     if data_root is not None and (Path(data_root) / name).is_dir():
-        return Mirror(name, published, Path(data_root) / name)
+        return _mirror(name, published, Path(data_root) / name)
     if published.repository is None:
         wanted = Path(data_root or "<data_root>") / name
-        files = " and ".join(f"*{split}*.parquet" for split in published.splits)
+        files = " and ".join(f"*{split}*.parquet" for split in dict.fromkeys(published.splits))
         raise DataError(
             f"{name} is read from a local mirror only: put its {files} into {wanted}/"
             f"\nand set {DATA_ROOT_VARIABLE} to the folder above it."
         )
-    return Hub(name, published, data_root)
+    return (ShardHub if isinstance(published, PublishedShards) else Hub)(name, published, data_root)
+
+
+def _mirror(name: str, published: AnyPublished, folder: Path) -> Mirror:
+    return (ShardMirror if isinstance(published, PublishedShards) else Mirror)(name, published, folder)
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ class InMemory:
         """Digest of the content."""
         return f"content:{self.dataset.content_digest()}"
 
-    def read(self, cache_folder: Path) -> DataSet | TextSet:
+    def read(self, cache_folder: Path) -> AnySet:
         """The data set itself."""
         return self.dataset
 
@@ -129,7 +133,7 @@ class Mirror:
     """Parquet files below a local folder."""
 
     name: str
-    published: Published | PublishedText
+    published: AnyPublished
     folder: Path
 
     @property
@@ -138,12 +142,10 @@ class Mirror:
         facts = []
         for split in self.published.splits:
             for file in self._files(split):
-                with file.open("rb") as stream:
-                    content = hashlib.file_digest(stream, "sha256").hexdigest()
-                facts.append([split, file.name, file.stat().st_size, content])
+                facts.append([split, file.name, file.stat().st_size, _sha256(file)])
         return f"parquet:{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
 
-    def read(self, cache_folder: Path) -> DataSet | TextSet:
+    def read(self, cache_folder: Path) -> AnySet:
         """Decode every row."""
         splits = []
         for split, expected in zip(self.published.splits, self.published.rows, strict=True):
@@ -167,11 +169,27 @@ class Mirror:
 
 
 @dataclass(frozen=True)
+class ShardMirror(Mirror):
+    """Parquet files below a local folder that are not read into memory but indexed."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the names, sizes and tables of contents of the files: reading all of ImageNet takes minutes."""
+        facts = [shards.fingerprint(file) for split in self.published.splits for file in self._files(split)]
+        return f"shards:{hashlib.sha256(json.dumps(facts).encode()).hexdigest()}"
+
+    def read(self, cache_folder: Path) -> AnySet:
+        """The index; what is compressed is unpacked into ``cache_folder/<name>.unpacked``, and stays there."""
+        files = {split: self._files(split) for split in self.published.splits}
+        return shards.index(self.name, self.published, files, cache_folder / f"{self.name}.unpacked")
+
+
+@dataclass(frozen=True)
 class Hub:
     """Parquet files of a repository on the Hugging Face hub."""
 
     name: str
-    published: Published | PublishedText
+    published: AnyPublished
     data_root: Path | None
     revision: str = "main"
 
@@ -180,27 +198,32 @@ class Hub:
         """Repository and revision; asks nobody."""
         return f"hub:{self.published.repository}@{self.revision}"
 
-    def read(self, cache_folder: Path) -> DataSet | TextSet:
+    def read(self, cache_folder: Path) -> AnySet:
         """Fetch the repository's parquet files into a scratch folder and read them as a mirror."""
         with _scratch(cache_folder) as scratch:
             self._fetch(scratch)
-            return Mirror(self.name, self.published, scratch).read(cache_folder)
+            return _mirror(self.name, self.published, scratch).read(cache_folder)
 
-    def _fetch(self, folder: Path) -> None:
+    def _fetch(self, folder: Path) -> dict[str, str]:
+        """Fetch what is not in ``folder`` yet; the published SHA-256 of each file, by its path there."""
         import huggingface_hub
 
         repository, inside = self.published.repository, self.published.folder
+        patterns = [str(PurePosixPath(inside, f"*{split}*.parquet")) for split in self.published.splits]
         try:
             # Asked first because snapshot_download itself waits for an answer without a limit.
-            huggingface_hub.HfApi().dataset_info(repository, revision=self.revision, timeout=HUB_SECONDS)
+            found = huggingface_hub.HfApi().dataset_info(
+                repository, revision=self.revision, files_metadata=True, timeout=HUB_SECONDS
+            )
             huggingface_hub.snapshot_download(
                 repository,
                 repo_type="dataset",
-                revision=self.revision,
-                allow_patterns=str(PurePosixPath(inside, "*.parquet")),
+                revision=found.sha,
+                allow_patterns=patterns,
                 local_dir=folder,
                 etag_timeout=HUB_SECONDS,
             )
+            return {file.rfilename: file.lfs.sha256 for file in found.siblings or () if file.lfs is not None}
         except Exception as error:  # also its HTTP library's own exceptions, which are not the same in all versions
             root, only = self.data_root or "<data_root>", f" --include '{inside}/*'" if inside else ""
             raise DataError(
@@ -208,6 +231,28 @@ class Hub:
                 f"\nhf download {repository} --repo-type dataset{only} --local-dir {root}/{self.name}"
                 f" and set {DATA_ROOT_VARIABLE}={root}"
             ) from error
+
+
+@dataclass(frozen=True)
+class ShardHub(Hub):
+    """Shards of a repository on the hub, fetched once and kept. A fetch that was cut off goes on where it stopped."""
+
+    def read(self, cache_folder: Path) -> AnySet:
+        """Fetch into ``cache_folder/<name>.shards``, compare each file with the digest that the hub gives, and index."""
+        folder = cache_folder / f"{self.name}.shards"
+        for path, published in sorted(self._fetch(folder).items()):
+            file = folder / path
+            if file.is_file() and _sha256(file) != published:
+                file.unlink()
+                raise DataError(
+                    f"{self.name}: {file} is not what the hub published, and is deleted.\nRun again to fetch it."
+                )
+        return ShardMirror(self.name, self.published, folder).read(cache_folder)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _read_parquet(

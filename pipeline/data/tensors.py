@@ -1,13 +1,16 @@
-"""A data set as tensors in memory, and its cache file.
+"""A data set as tensors in memory, or as an index of files too large for that, and its cache file.
 
 Torch, numpy and safetensors only: the training process reads the cache on machines where nothing else is installed.
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -22,6 +25,8 @@ from torch import Tensor
 
 from pipeline.run import Protocol
 
+RGB_MEAN, RGB_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pixels, where white is 1; the values that everybody takes, the authors' script included."""
 Scaling = Literal["divide:16", "divide:255", "standardise-per-image"]
 
 
@@ -38,6 +43,8 @@ class Stored:
     """The fields that are no tensors, in the digest's order, and what reads each from its text in the cache file."""
     TENSORS: ClassVar[tuple[str, ...]]
     """The other fields, likewise; the first one's device is the data set's."""
+    PLACES: ClassVar[tuple[str, ...]] = ()
+    """Those of both that say where the content is, and so are no part of its digest."""
     name: str
 
     @property
@@ -51,9 +58,11 @@ class Stored:
 
     def content_digest(self) -> str:
         """SHA-256 of everything that the data set holds, its name included."""
-        facts = [getattr(self, fact) for fact in self.FACTS]
+        facts = [getattr(self, fact) for fact in self.FACTS if fact not in self.PLACES]
         digest = hashlib.sha256(json.dumps([self.FORMAT, *facts]).encode())
         for name in self.TENSORS:
+            if name in self.PLACES:
+                continue
             tensor = getattr(self, name).cpu().contiguous()
             digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
             digest.update(tensor.numpy())
@@ -169,6 +178,121 @@ class TextSet(Stored):
         return (Protocol.sequence_length,)
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of the files that a large data set is published in."""
+
+    name: str
+    """What its publisher calls it."""
+    rows: int
+    """Photographs in it."""
+    file: str
+    """Where their bytes are: the shard itself, or what a compressed one was unpacked into."""
+    size_bytes: int
+    """Of that file."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageShards(Stored):
+    """Photographs of a classification task that stay encoded in files: an index of where each one's bytes are.
+
+    Samples are counted through: those that are trained on come first, in the order of shards and rows, then those that are
+    judged. The index is on the CPU whatever the device, and some 32 bytes a photograph.
+
+    Raises DataError when built from vectors of different lengths, or labels outside [0, classes).
+    """
+
+    FORMAT = "rigl-bench image shards 1"
+    FACTS = {"name": str, "classes": int, "size": int, "train_samples": int, "shard_list": str}
+    TENSORS = ("labels", "checks", "lengths", "offsets")
+    PLACES = ("shard_list", "offsets")
+
+    name: str
+    """What runs call it."""
+    classes: int
+    """Number of classes."""
+    size: int
+    """Pixels on each side of what networks are given."""
+    train_samples: int
+    """How many are trained on."""
+    shard_list: str
+    """The shards in the order of their samples: JSON, a list of ``Shard``'s fields."""
+    labels: Tensor
+    """int64 [N]."""
+    checks: Tensor
+    """int64 [N]; of each photograph's encoded bytes, see ``pipeline.data.photographs.check``."""
+    lengths: Tensor
+    """int64 [N], in bytes."""
+    offsets: Tensor
+    """int64 [N], in bytes, into the file of the photograph's shard."""
+    target: torch.device | str = "cpu"
+    """Where batches are made."""
+
+    def __post_init__(self) -> None:
+        rows = sum(shard.rows for shard in self.shards)
+        for name in self.TENSORS:
+            self._require_tensor(name, torch.int64)
+            shape = list(getattr(self, name).shape)
+            self._require(shape == [rows], f"{name} has shape {shape}, its shards have {rows} rows")
+        self._require(0 < self.train_samples < rows, f"{self.train_samples} of {rows} samples are trained on")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        inside = low >= 0 and high < self.classes
+        self._require(inside, f"labels are in {low}..{high}, they must be in 0..{self.classes - 1}")
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return torch.device(self.target)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same data set with its batches on ``device``."""
+        return dataclasses.replace(self, target=device)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, [C, H, W]."""
+        return 3, self.size, self.size
+
+    @property
+    def test_samples(self) -> int:
+        """How many are judged."""
+        return len(self.labels) - self.train_samples
+
+    @functools.cached_property
+    def shards(self) -> tuple[Shard, ...]:
+        """The files, in the order of their samples."""
+        return tuple(Shard(*fields) for fields in json.loads(self.shard_list))
+
+    @functools.cached_property
+    def _ends(self) -> list[int]:
+        return list(itertools.accumulate(shard.rows for shard in self.shards))
+
+    def shard_of(self, sample: int) -> tuple[Shard, int]:
+        """The shard that a sample is in, and its row there."""
+        number = bisect.bisect_right(self._ends, sample)
+        return self.shards[number], sample - self._ends[number] + self.shards[number].rows
+
+    def require_files(self) -> None:
+        """Raises DataError naming the first file that is missing or not of the size that was indexed."""
+        for shard in self.shards:
+            try:
+                found = Path(shard.file).stat().st_size
+            except OSError as error:
+                raise DataError(
+                    f"{self.name}: {shard.file}, with the photographs of {shard.name}, cannot be read: {error.strerror}."
+                    f"\nPut it back, or delete the index {self.name}.safetensors and prepare the data set anew."
+                ) from error
+            self._require(
+                found == shard.size_bytes,
+                f"{shard.file} has {found} bytes, {shard.size_bytes} when it was indexed.\nFetch it again.",
+            )
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Network inputs, float32 [B, 3, H, W] with channels innermost in memory, of pixels, uint8 [B, H, W, 3]."""
+        mean, deviation = (torch.tensor(values, device=pixels.device) * 255 for values in (RGB_MEAN, RGB_DEVIATION))
+        return pixels.float().sub_(mean).div_(deviation).permute(0, 3, 1, 2)
+
+
 def standardise(images: Tensor) -> Tensor:
     """Each image less its mean, over max(its standard deviation, 1 / sqrt(its size)).
 
@@ -186,10 +310,11 @@ def standardise(images: Tensor) -> Tensor:
     return images.float().sub_(mean.float().view(per_image)).div_(deviation.float().view(per_image))
 
 
-KINDS = {kind.FORMAT: kind for kind in (DataSet, TextSet)}
+AnySet = DataSet | TextSet | ImageShards
+KINDS = {kind.FORMAT: kind for kind in (DataSet, TextSet, ImageShards)}
 
 
-def save(dataset: DataSet | TextSet, path: Path, source: str = "") -> None:
+def save(dataset: AnySet, path: Path, source: str = "") -> None:
     """Write the cache file, whole or not at all: to a neighbour, synced, then renamed over ``path``.
 
     Args:
@@ -226,7 +351,7 @@ def save(dataset: DataSet | TextSet, path: Path, source: str = "") -> None:
         raise DataError(f"cannot write the data set cache {path} ({size}): {error.strerror or error}") from error
 
 
-def load(path: Path) -> DataSet | TextSet:
+def load(path: Path) -> AnySet:
     """Read a cache file and verify its content digest. CPU tensors.
 
     Raises DataError for a file that is missing, truncated, altered or of another format.

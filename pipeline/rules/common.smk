@@ -6,10 +6,10 @@ from pathlib import Path
 
 from snakemake.io import report as in_report
 
+from pipeline.job_table import read_study
 from pipeline.lease import visible_gpus
-from pipeline.provenance import source_digest, tree_digest
 from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION
-from pipeline.study import load_study
+from pipeline.source_code import tree_digest
 from pipeline.yaml_source import StudyError
 
 # Shell rules say `python` and mean the one that runs this workflow, whether or not its environment is activated.
@@ -20,7 +20,7 @@ os.environ.update(
 try:
     # Not `configfile:`, which would merge another study into the default one, key by key.
     STUDY_FILE = str(workflow.configfiles[-1]) if workflow.configfiles else "quick"
-    STUDY = load_study(STUDY_FILE)
+    STUDY = read_study(STUDY_FILE)
 except StudyError as error:
     # Not a WorkflowError: it would end with code 1 and a trace into this file, which is not where the mistake is.
     print(error, file=sys.stderr)
@@ -29,12 +29,24 @@ except StudyError as error:
 DATA_ROOT = ["--data-root", str(config["data_root"])] if "data_root" in config else []
 DEVICE = config.get("device", "auto")
 GPU_SLOTS = int(config.get("gpu_slots", 1))
-GPUS_A_RUN = 1 if visible_gpus() and DEVICE != "cpu" else 0
-# Without a limit, `resources: gpu` binds nothing. A limit from the command line or a profile goes first.
-if GPUS_A_RUN and "gpu" not in workflow.global_resources:
-    workflow.global_resources["gpu"] = len(visible_gpus()) * GPU_SLOTS
-# How a job trains on this machine. The attempts are the retries of profiles/default, plus one.
-WORKER_OPTIONS = f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts 2"
+# Processes that share each run, a GPU each where there are GPUs, and CPU threads of each process.
+PROCESSES, THREADS = int(config.get("processes", 1)), int(config.get("threads", 1))
+# How often a run may fail, by an error or by being killed, before its failure is its record.
+ATTEMPTS = int(config.get("attempts", 2))
+# One call more: it records what was killed in the last attempt, and so could not record that itself. None for the Snakemake
+# that a job on a cluster starts, as `retries` of a rule go before its --retries 0.
+RETRIES = ATTEMPTS if workflow.is_main_process else 0
+# Where torchrun starts the processes, they inherit no third file to show their progress in: it is in the log.
+WORKER_OPTIONS = (
+    f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts {ATTEMPTS} --threads {THREADS}"
+    f" --checkpoint-seconds {float(config.get('checkpoint_seconds', 30))} --progress-fd {3 if PROCESSES == 1 else 1}"
+    f"{' --cuda-graph' if config.get('cuda_graph') else ''}"
+)
+LAUNCHER = f"env OMP_NUM_THREADS={THREADS} python" + (
+    f" -m torch.distributed.run --standalone --nproc-per-node {PROCESSES}"
+    if PROCESSES > 1
+    else ""
+)
 # Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
 ANALYSIS_CODE = tree_digest(Path("analysis"))
 COST_CODE = [
@@ -42,6 +54,8 @@ COST_CODE = [
 ]
 # Records of other versions are kept apart, so raising one asks for all runs anew.
 VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
+TRAINED = f"results/plans/{STUDY.name}.trained"
+JOB_OF = {run: job for job in STUDY.jobs for run in job.runs}
 SOURCES = ["reference", "runs"]
 REFERENCES = sorted(
     path.parent.name for path in Path("results/reference").glob("*/records.jsonl")
@@ -78,7 +92,7 @@ SUBMISSIONS = [
 
 MEASURED = {
     job.name: f"results/landscape/measured/{STUDY.name}/{job.name}.json"
-    for job in STUDY.landscape_jobs()
+    for job in STUDY.measurements
 }
 
 
@@ -88,8 +102,66 @@ wildcard_constraints:
     dataset="[^/]+",
 
 
+# On a cluster, what is neither training nor measuring stays where `snakemake` runs: seconds of work each.
+localrules:
+    run_list,
+    trained,
+    study_of_runs,
+    studies_of_reference,
+    paper_of,
+    claims_of,
+    leaderboard_of,
+    landscape_of,
+    benchmarks_of,
+    audit,
+    costs,
+
+
+def gpus_of_a_run():
+    """GPUs that a run asks for; None asks for nothing, where 0 would still be a request to Kubernetes."""
+    # The profile of a cluster brings default resources, which are handed on to the Snakemake that a job starts. The host
+    # that submits may have no GPU at all, or others.
+    defaults = workflow.resource_settings.default_resources
+    if defaults is not None:
+        return defaults.get("gpu").value
+    return PROCESSES if visible_gpus() and DEVICE != "cpu" else 0
+
+
+def limit_gpus():
+    """Hold back runs that no GPU of this machine is free for: without a limit, `resources: gpu` binds nothing."""
+    if workflow.resource_settings.default_resources is None and GPUS_A_RUN:
+        # A limit from the command line or a profile goes first.
+        workflow.global_resources.setdefault("gpu", len(visible_gpus()) * GPU_SLOTS)
+
+
+GPUS_A_RUN = gpus_of_a_run()
+limit_gpus()
+
+
 def record_of(run):
-    return f"results/runs/{run.path}/record.json"
+    return f"results/runs/{run}/record.json"
+
+
+def caches_of(job):
+    return [STUDY.caches[name] for name in job.datasets]
+
+
+# Not ancient: new data starts a job, which puts back every record that was made from the same content.
+def needs_of(job):
+    return [*caches_of(job), *map(record_of, job.parents)]
+
+
+# What a job trains and the code behind it, which trains it anew when it changes.
+def identity_of(job):
+    return [*job.runs, *job.snapshots, *job.sources, *VERSIONS]
+
+
+def job_of(wildcards):
+    if wildcards.run not in JOB_OF:
+        raise WorkflowError(
+            f"{STUDY.name} has no run {wildcards.run!r}: see `rigl-bench runs {STUDY_FILE}`"
+        )
+    return JOB_OF[wildcards.run]
 
 
 def study_pages(src, study):
@@ -113,7 +185,7 @@ def landscape_pages(src, study):
 def studies_of(wildcards):
     if wildcards.src == "reference":
         return [f"results/reference/{study}/records.jsonl" for study in REFERENCES]
-    return [f"results/plans/{STUDY.name}.txt", *[record_of(run) for run in STUDY.runs]]
+    return [f"results/plans/{STUDY.name}.txt", TRAINED]
 
 
 def all_options(wildcards):

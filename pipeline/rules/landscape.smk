@@ -34,13 +34,13 @@ LANDSCAPE_CODE = [
 ]
 
 
-for job in STUDY.landscape_jobs():
+for job in STUDY.measurements:
 
     rule:
         name:
             f"landscape_{job.name}"
         input:
-            data=[CACHES[name] for name in sorted({run.dataset for run in job.runs})],
+            data=caches_of(job),
             runs=[record_of(run) for run in job.runs],
         output:
             MEASURED[job.name],
@@ -54,9 +54,9 @@ for job in STUDY.landscape_jobs():
         params:
             study=STUDY_FILE,
             job=job.name,
-            runs=[run.path for run in job.runs],
-            snapshots=[step for run in job.runs for step in run.snapshots],
-            settings=STUDY.landscape.model_dump_json(),
+            runs=list(job.runs),
+            snapshots=list(job.snapshots),
+            settings=STUDY.landscape,
             code=LANDSCAPE_CODE,
             device=DEVICE,
         shell:

@@ -1,13 +1,10 @@
 # From the study to records: data caches, and one job for each batch of runs.
-from pipeline.data.sources import cache_path
-
-CACHES = {name: str(cache_path(name, Path("results/cache"))) for name in STUDY.datasets}
 
 # Progress lines of every job tell the whole study's share, and the time left from what was done since now.
 os.environ.setdefault("RIGL_BENCH_STARTED", str(time.time()))
 
 
-for dataset, cache in CACHES.items():
+for dataset, cache in STUDY.caches.items():
 
     rule:
         name:
@@ -16,6 +13,8 @@ for dataset, cache in CACHES.items():
             cache,
         log:
             f"results/logs/data/{Path(cache).stem}.log",
+        # Nodes of a cluster often cannot reach what data is fetched from.
+        localrule: True
         conda:
             "../../environment.yml"
         params:
@@ -25,35 +24,67 @@ for dataset, cache in CACHES.items():
             "python -m pipeline.cli data {params.dataset:q} {params.root:q} > {log:q} 2>&1"
 
 
-for job in STUDY.jobs():
+# Neither launcher nor options are params: that a run goes to another machine asks for no rerun.
+TRAINING = dict(
+    gpu=GPUS_A_RUN,
+    launcher=LAUNCHER,
+    attempt=lambda wildcards, attempt: attempt,
+    options=WORKER_OPTIONS,
+)
+TRAIN = (
+    "exec {resources.launcher} -m pipeline.worker --study {params.study:q} --job {params.job}"
+    " {resources.options} --attempt {resources.attempt} 3>&2 > {log:q} 2>&1"
+)
 
-    rule:
-        name:
-            f"train_{job.name}"
+# Snakemake takes time and memory that grow with the square of the number of rules, and ten thousand jobs of one run each are
+# one rule with a wildcard. Records of a job of several runs have no more in common than a list, so such a job is a rule.
+if all(len(job.runs) == 1 for job in STUDY.jobs):
+
+    rule train_run:
         input:
-            # Not ancient: new data starts the job, which puts back every record that was made from the same content.
-            data=[CACHES[name] for name in sorted({run.dataset for run in job.runs})],
-            parents=[record_of(run) for run in job.parents],
+            lambda wildcards: needs_of(job_of(wildcards)),
         output:
-            [record_of(run) for run in job.runs],
+            record_of("{run}"),
         log:
-            f"results/logs/{STUDY.name}/{job.name}.log",
+            f"results/logs/{STUDY.name}/{{run}}.log",
         benchmark:
-            f"results/logs/{STUDY.name}/{job.name}.benchmark.tsv"
+            f"results/logs/{STUDY.name}/{{run}}.benchmark.tsv"
+        retries: RETRIES
         conda:
             "../../environment.yml"
-        threads: 1
+        threads: PROCESSES * THREADS
         resources:
-            gpu=GPUS_A_RUN,
-            attempt=lambda wildcards, attempt: attempt,
+            **TRAINING,
         params:
             study=STUDY_FILE,
-            job=job.name,
-            runs=[run.path for run in job.runs],
-            snapshots=[step for run in job.runs for step in run.snapshots],
-            sources=sorted({source_digest(run) for run in job.runs}),
-            versions=VERSIONS,
-            options=WORKER_OPTIONS,
+            job=lambda wildcards: job_of(wildcards).name,
+            identity=lambda wildcards: identity_of(job_of(wildcards)),
         shell:
-            "OMP_NUM_THREADS={threads} exec python -m pipeline.worker --study {params.study:q} --job {params.job}"
-            " {params.options} --threads {threads} --attempt {resources.attempt} --progress-fd 3 3>&2 > {log:q} 2>&1"
+            TRAIN
+
+else:
+    for job in STUDY.jobs:
+
+        rule:
+            name:
+                f"train_{job.name}"
+            input:
+                needs_of(job),
+            output:
+                [record_of(run) for run in job.runs],
+            log:
+                f"results/logs/{STUDY.name}/{job.name}.log",
+            benchmark:
+                f"results/logs/{STUDY.name}/{job.name}.benchmark.tsv"
+            retries: RETRIES
+            conda:
+                "../../environment.yml"
+            threads: PROCESSES * THREADS
+            resources:
+                **TRAINING,
+            params:
+                study=STUDY_FILE,
+                job=job.name,
+                identity=identity_of(job),
+            shell:
+                TRAIN

@@ -106,6 +106,7 @@ class SparseExecution(Sparsifier):
             for layer in self._sparse.values():
                 for _, block in layer.blocks(dense_gradient=False):
                     self.method.start(block)
+        self.agree()
 
     # -- the step ----------------------------------------------------------------------------------------------------
 
@@ -161,6 +162,7 @@ class SparseExecution(Sparsifier):
         self._apply_masks()
         self.last_update = self.steps
         self.updates += 1
+        self.agree()
 
     def _slots(self, layer: SparseLayer) -> dict[str, Tensor]:
         """The optimizer's state of every active weight, by slot."""
@@ -233,6 +235,7 @@ class SparseExecution(Sparsifier):
             layer.explored = state["explored"][name].numpy().copy()
             layer.state = {key: value.clone() for key, value in state["layer_state"].get(name, {}).items()}
         self._apply_masks()
+        self.agree()
 
 
 def _exchange(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from pipeline import models, outcome, train, worker
+from pipeline import models, outcome, passes, train, worker
 from pipeline.data import sources, tensors
 from pipeline.data.batches import EVALUATION_STREAMS
 from pipeline.data.tensors import TextSet
@@ -202,7 +202,7 @@ def test_two_batches_are_one_reading_of_both() -> None:
         alone = training.model(training.batches[1][0])
     expected = functional.cross_entropy(logits.transpose(1, 2), joined[1], reduction="none").mean(dim=0)
     assert losses == pytest.approx([float(expected[:32].mean()), float(expected[32:].mean())], rel=1e-5)
-    torch.testing.assert_close(training.state, state)
+    torch.testing.assert_close(training.passes.state, state)
     from_zero = functional.cross_entropy(alone.flatten(0, 1), joined[1][:, 32:].flatten())
     assert losses[1] != pytest.approx(float(from_zero), rel=1e-5)
 
@@ -219,7 +219,7 @@ def test_the_state_goes_on_over_a_topology_update() -> None:
     """RigL's first batch changes topology in place of a step; the next one still reads on from where it ended."""
     training = train.prepare(spec_of("rigl"), text_of(1000))
     assert train.take_batch(training) is False
-    state = training.state
+    state = training.passes.state
     assert state.any()
     inputs, labels = training.batches[1]
     with torch.no_grad():
@@ -255,7 +255,7 @@ def test_judging_by_hand() -> None:
         logits = model(stream[None, :-1])[0].detach()
         correct += int((logits.argmax(1) == stream[1:]).sum())
         loss += float(functional.cross_entropy(logits, stream[1:], reduction="sum"))
-    found = train.evaluate(model, dataset)
+    found = passes.evaluate(model, dataset)
     assert found[1] == 19_999
     assert abs(found[0] - correct) <= 1  # two logits may be within rounding of each other
     assert found[2] == pytest.approx(loss / 19_999, rel=1e-6)

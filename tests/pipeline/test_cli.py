@@ -518,7 +518,7 @@ ALL_METHODS = ", ".join(METHODS)
         (
             ("data", "dgits"),
             "there is no data set 'dgits'; valid: digits, mnist, cifar10, cifar10-jpeg, wikitext103, wikitext-mini, "
-            "or package.module:factory",
+            "imagenet, imagenet-sample, or package.module:factory",
         ),
         (("retry", "quick"), "say what to clear: --failed, --diverged or both"),
         (

@@ -245,7 +245,8 @@ def test_a_cache_folder_that_cannot_be_made(toys: Path, tmp_path: Path) -> None:
 def test_unknown_names_list_the_valid_ones(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError,
-        match=r"no data set 'mnsit'; valid: digits, mnist, cifar10, cifar10-jpeg, wikitext103, wikitext-mini, or package",
+        match=r"no data set 'mnsit'; valid: digits, mnist, cifar10, cifar10-jpeg, wikitext103, wikitext-mini, imagenet, "
+        "imagenet-sample, or package",
     ):
         sources.prepare("mnsit", tmp_path)
 
@@ -305,12 +306,16 @@ from pathlib import Path
 mirror, cache, commit = Path(sys.argv[1]), Path(sys.argv[2]), "0123456789" * 4
 files = {f"plain_text/{file.name}": file.read_bytes() for file in mirror.glob("*.parquet")} | {"README.md": b"toys"}
 
+def published(name, content):
+    digest = hashlib.sha256(content).hexdigest()
+    return {"rfilename": name, "size": len(content), "lfs": {"sha256": digest, "size": len(content), "pointerSize": 1}}
+
 class Hub(http.server.BaseHTTPRequestHandler):
     def do_GET(self, body=True):
         path = self.path.partition("?")[0]
         name = path.removeprefix(f"/datasets/nobody/toys/resolve/{commit}/")
         if path.startswith("/api/datasets/nobody/toys/revision/"):
-            content = {"id": "nobody/toys", "sha": commit, "siblings": [{"rfilename": name} for name in files]}
+            content = {"id": "nobody/toys", "sha": commit, "siblings": [published(n, c) for n, c in files.items()]}
             self.answer(json.dumps(content).encode(), {"Content-Type": "application/json"}, body)
         elif path.startswith("/api/datasets/nobody/toys/tree/"):
             content = [{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline import models, train
+from pipeline import models, passes, train
 from pipeline.cost import CONVENTIONS
 from pipeline.data.tensors import DataSet
 from pipeline.plan import resolve
@@ -55,5 +55,5 @@ def test_a_network_trains_and_its_ledger_is_the_sum_over_its_batches(name: str) 
         row.layer: row.nonzeros for row in spec.layers()
     }
     assert any(not torch.equal(before[layer], mask) for layer, mask in training.sparse.masks.items())
-    correct, total, _ = train.evaluate(training.model, dataset)[:3]
+    correct, total, _ = passes.evaluate(training.model, dataset)[:3]
     assert 0 <= correct <= total == 8

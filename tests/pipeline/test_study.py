@@ -170,6 +170,16 @@ def test_seeds_are_counted_from_zero_and_default_to_one(desk: Desk) -> None:
     assert [run.seed for run in desk.load("grid: [{method: dense}]").runs] == [0]
 
 
+@pytest.mark.parametrize(("start", "parents"), [("", [0, 1, 2]), (", seed: 0", [0]), (", seed: 5", [5])])
+def test_a_seed_that_is_spelled_out_stays(desk: Desk, start: str, parents: list[int]) -> None:
+    row = f"{{method: rigl, sparsity: 0.5, start_from: {{method: dense, sparsity: 0.0, take: weights{start}}}}}"
+    runs = desk.load(f"grid: [{row}]\nseeds: 3").runs
+    assert [run.seed for run in runs if run.method == "rigl"] == [0, 1, 2]
+    assert [run.seed for run in runs if run.method == "dense"] == parents
+    own = desk.load("grid: [{method: dense, seed: [4, 6]}]\nseeds: 3").runs
+    assert [run.seed for run in own] == [4, 6]
+
+
 def test_equal_runs_of_two_rows_are_one(desk: Desk) -> None:
     study = desk.load("grid: [{method: set, sparsity: [0.5, 0.9]}, {method: [set, rigl], sparsity: 0.9}]")
     assert [(run.method, run.sparsity) for run in study.runs] == [("set", 0.5), ("set", 0.9), ("rigl", 0.9)]
@@ -466,7 +476,7 @@ EXACT = {
     "data set": (
         "grid:\n- method: rigl\n  dataset: dgits",
         "FILE:10: dataset: unknown data set 'dgits'; there are digits, mnist, cifar10, cifar10-jpeg, "
-        "wikitext103, wikitext-mini, or package.module:factory",
+        "wikitext103, wikitext-mini, imagenet, imagenet-sample, or package.module:factory",
     ),
     "distribution": (
         "grid:\n- method: rigl\n  distribution: er",

@@ -326,19 +326,20 @@ def test_wrn22_2_trains_20_steps_on_cifar10_jpeg(data_root: Path, tmp_path: Path
 def test_a_failure_keeps_its_checkpoint_for_a_retry(
     make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two failures late in a long run, then `rigl-bench retry`: the run goes on from where it was."""
+    """A GPU that is full late in a long run, then `rigl-bench retry`: the run goes on from where it was."""
     bench, spec = make_bench(checkpoint_seconds=0.0), make_spec()
     take_batch = train.take_batch
+    sizes = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.5 GiB is free."
 
     def fail_late(training: train.Training) -> bool:
         if training.sparse.steps == 25:
-            raise RuntimeError("out of memory")
+            raise torch.OutOfMemoryError(sizes)
         return take_batch(training)
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "take_batch", fail_late)
         assert run_all([spec], bench) == 0
-    assert status(bench, spec) == "failed: RuntimeError: out of memory"
+    assert status(bench, spec) == f"failed: OutOfMemoryError: {sizes} A smaller protocol.microbatch needs less."
     for name in (RECORD, KEPT):
         (bench.folder(spec.run) / name).unlink()
     steps = []
@@ -348,6 +349,27 @@ def test_a_failure_keeps_its_checkpoint_for_a_retry(
     assert run_all([spec], bench) == 0
     assert status(bench, spec) == "done"
     assert steps[0] == 25
+
+
+def test_checkpoints_take_a_hundredth_of_the_time_at_most(
+    make_bench: MakeBench, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk on which each takes six seconds, by a clock that moves a minute a batch."""
+    clock, saved = [0.0], []
+
+    def batch(training: train.Training, take_batch: Callable[..., bool] = train.take_batch) -> bool:
+        clock[0] += 60
+        return take_batch(training)
+
+    def save_slowly(folder: Path, step: int, *_: object) -> None:
+        clock[0] += 6
+        saved.append(step)
+
+    monkeypatch.setattr(train.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(train, "take_batch", batch)
+    monkeypatch.setattr(train.checkpoint, "save", save_slowly)
+    assert run_all([make_spec(protocol={"topology": {"update_every": 100}})], make_bench(checkpoint_seconds=120)) == 0
+    assert saved == [2, 12, 22, 32]  # 6 s are a hundredth of 10 minutes
 
 
 def test_a_checkpoint_of_another_comparability_version_is_discarded(
