@@ -21,9 +21,9 @@ rule all:
     input:
         rules.study_of_runs.output,
         landscape_pages("runs", STUDY.name) if STUDY.landscape else [],
-        expand(rules.leaderboard_of.output, src=SOURCES),
-        expand(rules.claims_of.output, src=SOURCES),
-        expand(rules.paper_of.output, src="reference"),
+        made_of(LEADERBOARD_FILES, *SOURCES),
+        made_of(CLAIMS_FILES, *SOURCES),
+        made_of(PAPER_FILES, "reference"),
         rules.audit.output,
         rules.costs.output,
         rules.benchmarks_of.output,
@@ -39,23 +39,23 @@ rule figures:
     input:
         rules.studies_of_reference.output,
         [landscape_pages("reference", study) for study in MEASURED_REFERENCES],
-        expand(rules.paper_of.output, src="reference"),
+        made_of(PAPER_FILES, "reference"),
 
 
 rule tables:
     input:
         rules.studies_of_reference.output,
-        expand(rules.paper_of.output, src="reference"),
+        made_of(PAPER_FILES, "reference"),
 
 
 rule leaderboard:
     input:
-        expand(rules.leaderboard_of.output, src="reference"),
+        made_of(LEADERBOARD_FILES, "reference"),
 
 
 rule claims:
     input:
-        expand(rules.claims_of.output, src="reference"),
+        made_of(CLAIMS_FILES, "reference"),
 
 
 # From the final weights of the loaded study's runs: what is measured of its loss landscape, and the pages of it.

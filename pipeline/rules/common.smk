@@ -178,6 +178,12 @@ def study_pages(src, study):
     return [*pages, *(path.format(src=src, study=study) for path in STUDY_FILES)]
 
 
+def made_of(files, *sources):
+    """The files that are made of these records. Not expand(), which takes no file that is meant for the report, nor
+    rules.NAME.output where a profile gives files a storage provider."""
+    return [str(file).format(src=src) for src in sources for file in files]
+
+
 def landscape_pages(src, study):
     return [f"results/landscape/{src}/{study}/{name}" for name in LANDSCAPE_PAGES]
 

@@ -26,6 +26,37 @@ PAPER_TABLES = {
 }
 PAPER = "results/paper/{src}"
 
+PAPER_FILES = [
+    *[
+        in_report(
+            f"{PAPER}/figures/{name}.png",
+            caption="../captions/paper_figure.rst",
+            category="The paper's figures",
+            labels={"records": "{src}", "figure": title},
+        )
+        for name, title in PAPER_FIGURES.items()
+    ],
+    *[
+        in_report(
+            f"{PAPER}/tables/{name}.html",
+            caption="../captions/paper_table.rst",
+            category="The paper's tables",
+            labels={"records": "{src}", "table": title},
+        )
+        for name, title in PAPER_TABLES.items()
+    ],
+    *[
+        f"{PAPER}/figures/{name}.{form}"
+        for name in PAPER_FIGURES
+        for form in ("pdf", "csv", "txt")
+    ],
+    *[
+        f"{PAPER}/tables/{name}.{form}"
+        for name in PAPER_TABLES
+        for form in ("md", "csv", "tex")
+    ],
+]
+
 
 rule paper_of:
     input:
@@ -35,34 +66,7 @@ rule paper_of:
         "analysis/published/errata.yaml",
         "analysis/audit/rules.yaml",
     output:
-        *[
-            in_report(
-                f"{PAPER}/figures/{name}.png",
-                caption="../captions/paper_figure.rst",
-                category="The paper's figures",
-                labels={"records": "{src}", "figure": title},
-            )
-            for name, title in PAPER_FIGURES.items()
-        ],
-        *[
-            in_report(
-                f"{PAPER}/tables/{name}.html",
-                caption="../captions/paper_table.rst",
-                category="The paper's tables",
-                labels={"records": "{src}", "table": title},
-            )
-            for name, title in PAPER_TABLES.items()
-        ],
-        *[
-            f"{PAPER}/figures/{name}.{form}"
-            for name in PAPER_FIGURES
-            for form in ("pdf", "csv", "txt")
-        ],
-        *[
-            f"{PAPER}/tables/{name}.{form}"
-            for name in PAPER_TABLES
-            for form in ("md", "csv", "tex")
-        ],
+        PAPER_FILES,
     log:
         "results/logs/paper/{src}.log",
     # The longest of what records are made into: last, it would keep one core waiting.
@@ -79,19 +83,24 @@ rule paper_of:
         " --figures {params.figures:q} --tables {params.tables:q} > {log:q} 2>&1"
 
 
+CLAIMS_FILES = [
+    in_report(
+        "results/claims/{src}/claims.html",
+        caption="../captions/claims.rst",
+        category="Claims",
+        labels={"records": "{src}", "page": "statements and verdicts"},
+    ),
+    *multiext("results/claims/{src}/claims", ".csv", ".json", ".md"),
+]
+
+
 rule claims_of:
     input:
         studies_of,
         landscapes_of,
         "analysis/claims.yaml",
     output:
-        report(
-            "results/claims/{src}/claims.html",
-            caption="../captions/claims.rst",
-            category="Claims",
-            labels={"records": "{src}", "page": "statements and verdicts"},
-        ),
-        multiext("results/claims/{src}/claims", ".csv", ".json", ".md"),
+        CLAIMS_FILES,
     log:
         "results/logs/claims/{src}.log",
     conda:
@@ -106,6 +115,18 @@ rule claims_of:
         " --out {params.out:q} > {log:q} 2>&1"
 
 
+LEADERBOARD_FILES = [
+    in_report(
+        "results/leaderboard/{src}/embedded.html",
+        caption="../captions/leaderboard.rst",
+        category="Leaderboard",
+        labels={"records": "{src}", "page": "leaderboard"},
+    ),
+    "results/leaderboard/{src}/index.html",
+    *multiext("results/leaderboard/{src}/leaderboard", ".csv", ".json"),
+]
+
+
 rule leaderboard_of:
     input:
         studies_of,
@@ -115,14 +136,7 @@ rule leaderboard_of:
         "analysis/published/errata.yaml",
         "CITATION.cff",
     output:
-        report(
-            "results/leaderboard/{src}/embedded.html",
-            caption="../captions/leaderboard.rst",
-            category="Leaderboard",
-            labels={"records": "{src}", "page": "leaderboard"},
-        ),
-        "results/leaderboard/{src}/index.html",
-        multiext("results/leaderboard/{src}/leaderboard", ".csv", ".json"),
+        LEADERBOARD_FILES,
     log:
         "results/logs/leaderboard/{src}.log",
     conda:
