@@ -19,6 +19,8 @@ include: "pipeline/rules/paper.smk"
 rule all:
     default_target: True
     input:
+        # Named here too, so that a record that was cleared away is made again though pages made of it are there.
+        RECORDS,
         rules.study_of_runs.output,
         landscape_pages("runs", STUDY.name) if STUDY.landscape else [],
         made_of(LEADERBOARD_FILES, *SOURCES),
@@ -31,7 +33,7 @@ rule all:
 
 rule train:
     input:
-        TRAINED,
+        RECORDS,
 
 
 # From the committed records, without training anything.

@@ -55,12 +55,14 @@ def _become(command: Sequence[str]) -> NoReturn:
 
 
 def _snakemakes_here() -> list[int]:
-    """Process ids of the Snakemakes that work in this folder."""
+    """Process ids of the Snakemakes that work in this folder, those of jobs on a cluster of this machine left out."""
     found = []
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if any("snakemake" in Path(word).name for word in command[:4]) and process.cwd() == str(Path.cwd()):
+            of_a_job = "--mode" in command  # started by another one, whose lock it works under
+            named = any("snakemake" in Path(word).name for word in command[:4])
+            if named and not of_a_job and process.cwd() == str(Path.cwd()):
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue  # ended meanwhile, or another user's, who cannot hold a lock in our folder

@@ -141,7 +141,8 @@ def test_a_plan_measures_dry_runs(checkout: Path) -> None:
 
 
 def test_kill_resume_and_reruns(checkout: Path) -> None:
-    """Killed in mid-run, `make reproduce` goes on by itself; done, it does nothing; changed code retrains its own runs."""
+    """Killed in mid-run, `make reproduce` goes on by itself; done, it does nothing; a record that was cleared is asked for
+    anew, and changed code retrains its own runs."""
     command = [sys.executable, "-m", "pipeline.reproduce", "--configfile", SMALL, "--cores", "2", *TRAINING_ONLY]
     workflow = subprocess.Popen(
         command, cwd=checkout, env=environment(checkout), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -166,6 +167,13 @@ def test_kill_resume_and_reruns(checkout: Path) -> None:
     rigl.write_text(rigl.read_text() + "\n# A comment changes no result.\n")
     assert "Nothing to be done" in reproduce(checkout)
     assert records(checkout) == after
+
+    cleared = checkout / next(iter(after))
+    aside = cleared.rename(checkout / "aside.json")
+    for target in ([], ["train"]):
+        planned = python(checkout, "snakemake", *target, "--configfile", SMALL, "--dry-run", *TRAINING_ONLY)
+        assert "train_" in planned.stdout, planned.stdout + planned.stderr
+    aside.rename(cleared)
 
     rigl.write_text(rigl.read_text().replace("return growth.SCORES", "return 2 * growth.SCORES"))
     reproduce(checkout)

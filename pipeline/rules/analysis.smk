@@ -17,7 +17,7 @@ rule run_list:
 # says the same twice, since Snakemake takes a file of equal content for an unchanged one.
 rule trained:
     input:
-        [record_of(run) for run in STUDY.runs],
+        RECORDS,
     output:
         TRAINED,
     log:

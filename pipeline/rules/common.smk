@@ -142,6 +142,9 @@ def record_of(run):
     return f"results/runs/{run}/record.json"
 
 
+RECORDS = [record_of(run) for run in STUDY.runs]
+
+
 def caches_of(job):
     return [STUDY.caches[name] for name in job.datasets]
 
