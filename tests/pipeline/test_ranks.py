@@ -190,7 +190,7 @@ def test_a_killed_rank_ends_the_run_which_resumes_on_one_and_on_two(
     assert run_all([spec], unbroken) == 0
 
     job = ("-m", "pipeline.worker", "--study", str(study), "--job", load_study(str(study)).jobs()[0].name)
-    options = ("--results", str(broken.results), "--device", "cpu", "--checkpoint-seconds", "0")
+    options = ("--results", str(broken.results), "--device", "cpu", "--checkpoint-seconds", "0", "--attempts", "2")
     started = time.monotonic()
     ended = torchrun(*job, *options, RIGL_BENCH_TEST_KILL="1:130")
     assert (
