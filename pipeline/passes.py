@@ -37,9 +37,8 @@ class Passes:
             _require_equal_parts(model, protocol, ranks)
             self._statistics = RunningStatistics(model, ranks, len(self._parts))
             # Buffers are not broadcast: the running statistics are joined, and there are no others that training changes.
-            with warnings.catch_warnings(
-                category=FutureWarning, action="ignore"
-            ):  # its new name is not in all versions
+            # Newer versions of torch warn that the option has another name, which older ones do not have.
+            with warnings.catch_warnings(category=FutureWarning, action="ignore"):
                 self._learner = DistributedDataParallel(self._learner, broadcast_buffers=False)
 
     def learn(self, number: int) -> Tensor:

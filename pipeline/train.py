@@ -126,8 +126,7 @@ def train(
 
     ``checkpoint_seconds`` is the least time between checkpoints, which is longer where writing one takes more than
     ``CHECKPOINT_SHARE`` of it; 0 asks for one after every batch. ``report`` hears of every point of the curve, ``snapshot`` is
-    called after the steps that the run keeps. Raises
-    ``checkpoint.CheckpointError`` for a checkpoint that cannot be used.
+    called after the steps that the run keeps. Raises ``checkpoint.CheckpointError`` for a checkpoint that cannot be used.
     """
     run, sparse, ranks = training.run, training.sparse, training.ranks
     saved = ranks.from_first(lambda: checkpoint.load(checkpoints, run.digest))
