@@ -18,7 +18,9 @@ def test_agreement_on_masks(rounds: Callable[..., Rounds], record: Callable[...,
 
     def share() -> float:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run([sys.executable, *COMMAND], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        ended = subprocess.run(
+            [sys.executable, *COMMAND], env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
         return json.loads(ended.stdout)
 
     record("agreement-lenet300", rounds({"share": share}, wanted=3, least=1, warm=False).value("share"))
