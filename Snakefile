@@ -19,8 +19,7 @@ include: "pipeline/rules/paper.smk"
 rule all:
     default_target: True
     input:
-        # Named here too, so that a record that was cleared away is made again though pages made of it are there.
-        RECORDS,
+        cleared_records(),
         rules.study_of_runs.output,
         landscape_pages("runs", STUDY.name) if STUDY.landscape else [],
         made_of(LEADERBOARD_FILES, *SOURCES),

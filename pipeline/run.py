@@ -7,6 +7,7 @@ Standard library only, because the training process reads runs on machines where
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -234,10 +235,11 @@ class Run:
     start_from: StartFrom | None = None
     """The run whose weights, mask or architecture this one begins from."""
     snapshots: tuple[int, ...] = field(default=(), metadata={"identity": False})
-    """Steps, given for multiplier 1, whose weights are kept for runs that rewind to them; no part of the identity."""
+    """Steps in order, given for multiplier 1, whose weights are kept for runs that rewind to them; no part of the identity."""
 
     def __post_init__(self) -> None:
         _whole_numbers_to_floats(self)
+        object.__setattr__(self, "snapshots", tuple(sorted(set(self.snapshots))))
         _require(0 <= self.sparsity < 1, "sparsity", self.sparsity, "within [0, 1)")
         _require(0 < self.multiplier < math.inf, "multiplier", self.multiplier, "above 0 and finite")
         enough = f"enough for a step of the protocol's {self.protocol.steps}"
@@ -276,7 +278,7 @@ class Run:
         """The digest shared by the runs that differ in nothing but the seed."""
         return self.at_seed(0).digest
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Eight hex digits of the fields that differ from their defaults."""
         return hashlib.sha256(json.dumps(non_defaults(self), sort_keys=True).encode()).hexdigest()[:8]
@@ -303,15 +305,16 @@ def non_defaults(value: Any) -> Any:
         return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
     if not dataclasses.is_dataclass(value):
         return list(value) if isinstance(value, tuple) else value
-    kept = {}
-    for f in dataclasses.fields(value):
-        if f.metadata.get("identity") is False:
-            continue
-        current = getattr(value, f.name)
-        default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
-        if current != default:
-            kept[f.name] = non_defaults(current)
-    return kept
+    defaults = _identity_defaults(type(value))
+    current = {name: getattr(value, name) for name in defaults}
+    return {name: non_defaults(now) for name, now in current.items() if now != defaults[name]}
+
+
+@functools.cache
+def _identity_defaults(dataclass_type: type) -> dict[str, Any]:
+    """The default of each field that is a part of the identity."""
+    fields = [f for f in dataclasses.fields(dataclass_type) if f.metadata.get("identity") is not False]
+    return {f.name: f.default if f.default_factory is dataclasses.MISSING else f.default_factory() for f in fields}
 
 
 def run_from_dict(data: dict[str, Any]) -> Run:

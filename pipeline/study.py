@@ -123,10 +123,12 @@ def load_study(name: str | Path) -> Study:
     merged = _Merged.of(path, ())
     runs: dict[str, Run] = {}
     for run in _runs(merged):
-        known = runs.get(run.path, run)
+        known = runs.setdefault(run.path, run)
+        if known == run:
+            continue
         if replace(known, snapshots=()) != replace(run, snapshots=()):
             raise StudyError(f"{path}: two different runs share the name {run.path}")
-        runs[run.path] = replace(run, snapshots=tuple(sorted({*known.snapshots, *run.snapshots})))
+        runs[run.path] = replace(run, snapshots=(*known.snapshots, *run.snapshots))
     if not runs:
         raise StudyError(f"{path}: asks for no run: `grid` is empty, or `only` keeps nothing")
     title, description = merged.title or path.stem, merged.description or ""

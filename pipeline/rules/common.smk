@@ -2,6 +2,7 @@
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snakemake.io import report as in_report
@@ -17,10 +18,18 @@ os.environ.update(
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
 
+# Not `configfile:`, which would merge another study into the default one, key by key.
+STUDY_FILE = str(workflow.configfiles[-1]) if workflow.configfiles else "quick"
 try:
-    # Not `configfile:`, which would merge another study into the default one, key by key.
-    STUDY_FILE = str(workflow.configfiles[-1]) if workflow.configfiles else "quick"
-    STUDY = read_study(STUDY_FILE)
+    with ThreadPoolExecutor(1) as beside:
+        loading = beside.submit(read_study, STUDY_FILE)
+        # Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
+        ANALYSIS_CODE = tree_digest(Path("analysis"))
+        COST_CODE = [
+            ANALYSIS_CODE,
+            *(tree_digest(Path(tree)) for tree in ("pipeline", "sparse_methods")),
+        ]
+        STUDY = loading.result()
 except StudyError as error:
     # Not a WorkflowError: it would end with code 1 and a trace into this file, which is not where the mistake is.
     print(error, file=sys.stderr)
@@ -47,11 +56,6 @@ LAUNCHER = f"env OMP_NUM_THREADS={THREADS} python" + (
     if PROCESSES > 1
     else ""
 )
-# Shell commands do not show Snakemake the code behind them; these digests, as params, do. Comments do not count.
-ANALYSIS_CODE = tree_digest(Path("analysis"))
-COST_CODE = [
-    tree_digest(Path(tree)) for tree in ("analysis", "pipeline", "sparse_methods")
-]
 # Records of other versions are kept apart, so raising one asks for all runs anew.
 VERSIONS = [SCHEMA_VERSION, COMPARABILITY_VERSION]
 TRAINED = f"results/plans/{STUDY.name}.trained"
@@ -142,7 +146,11 @@ def record_of(run):
     return f"results/runs/{run}/record.json"
 
 
-RECORDS = [record_of(run) for run in STUDY.runs]
+def cleared_records():
+    """Records that were cleared away: what was once made of them is there, and would not ask for them again."""
+    if not Path(TRAINED).exists():
+        return []
+    return [record for record in RECORDS if not Path(record).exists()]
 
 
 def caches_of(job):

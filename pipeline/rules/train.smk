@@ -62,6 +62,8 @@ if all(len(job.runs) == 1 for job in STUDY.jobs):
         shell:
             TRAIN
 
+    RECORDS = [record_of(run) for run in STUDY.runs]
+
 else:
     for job in STUDY.jobs:
 
@@ -88,3 +90,10 @@ else:
                 identity=identity_of(job),
             shell:
                 TRAIN
+
+    # As outputs of their rules: a path alone would be looked up among those of all rules, and matched as a pattern.
+    RECORDS = [
+        record
+        for job in STUDY.jobs
+        for record in getattr(rules, f"train_{job.name}").output
+    ]
