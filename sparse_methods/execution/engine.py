@@ -172,7 +172,7 @@ class SparseExecution(Sparsifier):
         return {slot: value for slot, value in state.items() if slot in known and value is not None}
 
     def gradient_of_chain(self, smoothing: float) -> Chain | None:
-        """For a network of sparse linear layers with ReLU between them that says so; else None."""
+        """For a network of linear layers with ReLU between them, most of them sparse, that says so; else None."""
         self._chain = chain_of(self.model, smoothing)
         self._descent = None if self._chain is None else Descent.of(self.optimizer, self._chain.parameters)
         return self._chain

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sparse_methods.execution.kernels import COMPILED, gathered, product, row_sums, weight_gradient
 from sparse_methods.execution.linear import SparseLinear
-from sparse_methods.execution.pattern import Pattern
+from sparse_methods.execution.pattern import Pattern, index_type
 from sparse_methods.optimizer_state import group_index
 
 LANES = 16
@@ -166,18 +166,28 @@ class Descent:
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
         self._buffers = [self._optimizer.state[parameter]["momentum_buffer"] for parameter in self._parameters]
-        self._velocities = tuple(buffer.numpy() for buffer in self._buffers)
+        self._velocities = tuple(buffer.view(-1).numpy() for buffer in self._buffers)
+
+
+class DenseLink:
+    """A dense layer as a chain reads it: a sparse one all of whose weights are active. It shares the layer's parameters."""
+
+    def __init__(self, layer: nn.Linear, index: type) -> None:
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.values, self.bias = layer.weight, layer.bias
+        self.pattern = Pattern((layer.out_features, layer.in_features), np.arange(layer.weight.numel()), index)
+        self.factors: list[tuple[np.ndarray, np.ndarray]] = []
 
 
 class Chain:
-    """The gradient of a chain of :class:`SparseLinear` layers with ReLU between them, as autograd leaves it.
+    """The gradient of a chain of linear layers with ReLU between them, as autograd leaves it.
 
     Called with samples [number, ...], labels [number] int64, the rows [batch] of both that are the batch and a factor that its
     inputs are multiplied by, it returns the mean cross-entropy, labels smoothed by ``smoothing``; every parameter's ``grad``
     and every layer's ``factors`` are then of this batch alone. Samples may be bytes.
     """
 
-    def __init__(self, layers: Sequence[SparseLinear], smoothing: float) -> None:
+    def __init__(self, layers: Sequence[SparseLinear | DenseLink], smoothing: float) -> None:
         self.layers, self.smoothing = list(layers), smoothing
         self.parameters = [parameter for layer in self.layers for parameter in (layer.values, layer.bias)]
         self._patterns: list[Pattern | None] = [None] * len(self.layers)
@@ -215,7 +225,7 @@ class Chain:
     def _allocate(self, batch: int) -> None:
         """Room for a batch of this size and for weights where they are now."""
         self._batch, self._patterns = batch, [layer.pattern for layer in self.layers]
-        self._weights = tuple(parameter.detach().numpy() for parameter in self.parameters)
+        self._weights = tuple(parameter.detach().view(-1).numpy() for parameter in self.parameters)
         kind = self._weights[0].dtype
         starts, columns = zip(*((pattern.starts, pattern.columns) for pattern in self._patterns), strict=True)
         sizes = [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
@@ -232,15 +242,31 @@ class Chain:
             *(starts, columns, self._weights[::2], self._weights[1::2], tuple(zip(*turned, strict=True))),
             *(activations, deltas, self._slopes[::2], self._slopes[1::2]),
         )
-        self._gradients = list(map(torch.from_numpy, self._slopes))
+        self._gradients = [
+            torch.from_numpy(slope).view_as(parameter)
+            for slope, parameter in zip(self._slopes, self.parameters, strict=True)
+        ]
         self._factors = list(zip(activations[:-1], deltas, strict=True))
 
 
 def chain_of(model: nn.Module, smoothing: float) -> Chain | None:
-    """For a network that says which of its linear layers, with ReLU between them, it is (``relu_chain``, their names in order)
-    and whose layers are all sparse; None for any other."""
-    names = getattr(model, "relu_chain", None)
-    layers = [model.get_submodule(name) for name in names or ()]
-    whole = bool(layers) and all(isinstance(layer, SparseLinear) and layer.bias is not None for layer in layers)
-    alike = whole and len({(layer.values.dtype, layer.pattern.index) for layer in layers}) == 1
-    return Chain(layers, smoothing) if alike else None
+    """For a network that says which of its linear layers, with ReLU between them, it is (``relu_chain``, their names in
+    order), and most of whose weights are in sparse ones; None for any other.
+
+    Dense layers, as the last one often is, are links too, unless they hold more weights than are active in the sparse ones:
+    a dense product is faster by itself than weight by weight.
+    """
+    layers = [model.get_submodule(name) for name in getattr(model, "relu_chain", ())]
+    sparse = [layer for layer in layers if isinstance(layer, SparseLinear)]
+    dense = [layer for layer in layers if type(layer) is nn.Linear]
+    if not sparse or len(sparse) + len(dense) < len(layers) or any(layer.bias is None for layer in layers):
+        return None
+    if sum(layer.weight.numel() for layer in dense) > sum(layer.pattern.weights for layer in sparse):
+        return None
+    kinds = {layer.values.dtype for layer in sparse} | {layer.weight.dtype for layer in dense}
+    indices = {layer.pattern.index for layer in sparse}
+    index = next(iter(indices))
+    numbered = all(np.can_cast(index_type(*layer.weight.shape), index) for layer in dense)
+    if len(kinds) > 1 or len(indices) > 1 or not numbered:
+        return None
+    return Chain([layer if isinstance(layer, SparseLinear) else DenseLink(layer, index) for layer in layers], smoothing)

@@ -297,12 +297,17 @@ def train_by_autograd(model: nn.Module, sparse: Sparsifier, batches: range, clip
     return losses
 
 
+@pytest.mark.parametrize("unmasked", [(), ("third",)], ids=["all", "dense last"])
 @pytest.mark.parametrize("clip_norm", [None, 0.5])
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 @pytest.mark.parametrize("method", ["static", "rigl", "snfs", "deepr"])
-def test_the_whole_gradient_in_one_call(method: str, optimizer: str, clip_norm: float | None) -> None:
-    dense, masked = sparse_network("masked", method, optimizer, Network())
-    _, sparse = sparse_network("sparse", method, optimizer, Network())
+def test_the_whole_gradient_in_one_call(
+    method: str, optimizer: str, clip_norm: float | None, unmasked: tuple[str, ...]
+) -> None:
+    rules = dict.fromkeys(unmasked, "unmasked")
+    dense, masked = sparse_network("masked", method, optimizer, Network(), layers=rules)
+    _, sparse = sparse_network("sparse", method, optimizer, Network(), layers=rules)
+    assert isinstance(sparse.model.third, nn.Linear) == bool(unmasked)
     theirs = train_by_autograd(dense, masked, range(60), clip_norm)
     assert train_in_one_call(sparse, range(60), clip_norm) == pytest.approx(theirs, abs=1e-9, rel=0)
     assert_same(masked, sparse)
@@ -327,8 +332,8 @@ def test_a_chain_that_has_diverged_says_so() -> None:
 def test_who_has_a_chain() -> None:
     assert sparse_network("masked", "rigl", model=Network())[1].gradient_of_chain(0.0) is None
     assert sparse_network("sparse", "rigl")[1].gradient_of_chain(0.0) is None
-    masks = {"second": torch.arange(13 * 19).view(13, 19) % 3 == 0}
-    assert sparse_network("sparse", "rigl", model=Network(), masks=masks)[1].gradient_of_chain(0.0) is None
+    mostly_dense = {"second": torch.arange(13 * 19).view(13, 19) % 3 == 0}
+    assert sparse_network("sparse", "rigl", model=Network(), masks=mostly_dense)[1].gradient_of_chain(0.0) is None
     chain = sparse_network("sparse", "rigl", model=Network())[1].gradient_of_chain(0.0)
     with pytest.raises(ValueError, match=r"samples are torch.float64 of 7 numbers, the network takes uint8"):
         chain(torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.int64), torch.arange(2))
