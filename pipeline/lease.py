@@ -7,16 +7,23 @@ import fcntl
 import itertools
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+POLL_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on the file ``path``, waiting for whoever has it (an orphan may still be writing)."""
+def locked(path: Path, told: Callable[[Callable[[], bool]], bool] = lambda taken: taken()) -> Iterator[None]:
+    """Hold an exclusive lock on the file ``path``, waiting for whoever has it (an orphan may still be writing).
+
+    Of processes that share it one asks, and ``told`` (``Ranks.from_first``) lets all know after every try, so that the others
+    do not take one that waits for dead.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        while not told(lambda: _taken(path, stack)):
+            time.sleep(POLL_SECONDS)
         yield
 
 
@@ -31,7 +38,7 @@ def visible_gpus() -> list[str]:
 
 
 @contextlib.contextmanager
-def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = 0.2) -> Iterator[str | None]:
+def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = POLL_SECONDS) -> Iterator[str | None]:
     """Lease one slot of one GPU and show this process that GPU alone; None where there is no GPU to lease.
 
     Steps aside under Slurm, which hands out devices itself (their numbers are relative to the job, so that all jobs would
@@ -67,12 +74,18 @@ def leased_gpu(device: str, folder: Path, slots_per_gpu: int = 1) -> contextlib.
 def _take(slots: Sequence[tuple[str, Path]], stack: contextlib.ExitStack, poll_seconds: float) -> str:
     while True:
         for gpu, path in slots:
-            stream = open(path, "a")  # noqa: SIM115 - kept open by the stack when the lock is ours
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                stream.close()
-                continue
-            stack.enter_context(stream)
-            return gpu
+            if _taken(path, stack):
+                return gpu
         time.sleep(poll_seconds)
+
+
+def _taken(path: Path, stack: contextlib.ExitStack) -> bool:
+    """Take the lock for as long as ``stack`` is open; False if somebody else has it."""
+    stream = open(path, "a")  # noqa: SIM115 - kept open by the stack when the lock is ours
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.close()
+        return False
+    stack.enter_context(stream)
+    return True

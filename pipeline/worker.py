@@ -8,7 +8,6 @@ below its folder besides ``record.json`` is not declared to the workflow and so 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import json
 import os
@@ -114,7 +113,7 @@ def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, st
             attempts.forget(bench.folder(spec.run) / ATTEMPTS)
     for spec in specs:
         try:
-            with _sole(spec, bench):
+            with locked(bench.folder(spec.run) / ".lock", bench.ranks.from_first):
                 code = run_one(spec, bench, data, report)
         except USER_ERRORS as error:
             print(f"{spec.run.path}: {error}", file=sys.stderr)
@@ -131,11 +130,6 @@ def run_all(specs: Iterable[Spec], bench: Bench, report: Report = lambda run, st
         if code and bench.ranks.count > 1:
             break  # The other ranks may be in the midst of a run; this one's end is how torchrun ends them.
     return worst
-
-
-def _sole(spec: Spec, bench: Bench) -> contextlib.AbstractContextManager[None]:
-    """The run's lock, which rank 0 holds for all."""
-    return locked(bench.folder(spec.run) / ".lock") if bench.ranks.is_first else contextlib.nullcontext()
 
 
 def run_one(spec: Spec, bench: Bench, data: dict[str, AnySet], report: Report) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,25 @@ def test_a_killed_holder_frees_its_slot(tmp_path: Path) -> None:
         waiter.communicate("\n")
         assert waiter.returncode == 0
         assert second.read_text() == "7"
+
+
+def test_processes_that_share_a_lock_hear_of_every_try(tmp_path: Path) -> None:
+    heard: list[bool] = []
+    with contextlib.ExitStack() as another:
+        another.enter_context(locked(tmp_path / ".lock"))
+
+        def told(taken: Callable[[], bool]) -> bool:
+            if len(heard) == 2:
+                another.close()
+            heard.append(taken())
+            return heard[-1]
+
+        with locked(tmp_path / ".lock", told):
+            assert heard == [False, False, True]
+            with pytest.raises(BlockingIOError), open(tmp_path / ".lock", "a") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_who_does_not_ask_holds_nothing(tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock", lambda taken: True), open(tmp_path / ".lock", "a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
