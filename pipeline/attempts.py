@@ -36,6 +36,15 @@ def end(folder: Path, attempt: int) -> None:
         folder.rmdir()
 
 
+def error_of(folder: Path, attempt: int) -> str | None:
+    """The last line of what an attempt's processes wrote of an error since its mark was left; None where they wrote nothing.
+    With several processes one may be ended by the end of another before it takes the mark away."""
+    mark = folder / MARK.format(attempt)
+    logs = sorted(folder.glob(f"attempt-{attempt}*.log"))
+    told = [log for log in logs if mark.exists() and log.stat().st_mtime_ns >= mark.stat().st_mtime_ns]
+    return told[0].read_text().strip().splitlines()[-1] if told else None
+
+
 def killed(folder: Path, attempt: int) -> str | None:
     """When and where an attempt began that was killed; None for one that ended by itself, and for one that never began."""
     try:

@@ -1,8 +1,9 @@
 """Checkpoints: safetensors and JSON in one folder, whole or not there at all.
 
-A state is any nesting of dictionaries and lists of tensors and plain values. Saving writes a draft folder, syncs it,
-renames it and only then removes the previous one, so that a kill at any moment leaves a whole checkpoint. Loading runs no
-code from the file.
+A state is any nesting of dictionaries and lists of tensors and plain values. Tensors come back with their dimensions in the
+order in memory that they had: fused optimizers read momentum by its place, beside weights with channels innermost. Saving
+writes a draft folder, syncs it, renames it and only then removes the previous one, so that a kill at any moment leaves a whole
+checkpoint. Loading runs no code from the file.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ def _split(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         # Numbered, because keys such as 1 and "1", or "a/b" and "b" in "a", make equal paths.
         name = str(len(tensors))
-        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
-        return {"tensor": name}
+        order = sorted(range(value.dim()), key=value.stride, reverse=True)
+        tensors[name] = value.detach().permute(order).to("cpu", copy=True).contiguous()
+        return {"tensor": name, "order": order}
     if isinstance(value, dict):
         return {"items": [[key, _split(item, tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
@@ -99,7 +101,8 @@ def _split(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if "tensor" in plain:
-        return tensors[plain["tensor"]]
+        order = plain["order"]
+        return tensors[plain["tensor"]].permute(sorted(range(len(order)), key=order.__getitem__))
     if "items" in plain:
         return {key: _join(item, tensors) for key, item in plain["items"]}
     if "list" in plain:

@@ -33,6 +33,7 @@ from pipeline.data import sources
 from pipeline.data.published import PUBLISHED, Published
 from pipeline.data.tensors import load as load_data
 from pipeline.plan import Spec, resolve
+from pipeline.provenance import devices_of
 from pipeline.record import RECORD
 from pipeline.run import Run, run_from_dict
 from pipeline.status import LEFT, study_status
@@ -248,7 +249,8 @@ def forecast(study: Study, results: Path, device: Device, flops_per_second: floa
     runs = []
     for run, path, cell in zip(study.runs, paths, cells, strict=True):
         row, cost = status[path], costs[cell]
-        seconds = row.seconds if row.status not in LEFT else cost.seconds
+        took = None if row.seconds is None else row.devices * row.seconds
+        seconds = took if row.status not in LEFT else cost.seconds
         runs.append(dataclasses.replace(cost, run=run, status=row.status, seconds=seconds))
     left = {id(run.run) for run in runs if run.is_left}
     jobs = study.jobs()
@@ -315,8 +317,8 @@ def _keys(spec: Spec) -> tuple[Key, Key]:
 def _throughputs(specs: Sequence[Spec], results: Path, hardware: str | None, given: float | None) -> Throughputs:
     if given is not None:
         return Throughputs(given, {})
-    executed: Counter[Key] = Counter()
-    seconds: Counter[Key] = Counter()
+    executed: Counter[tuple[str, Key]] = Counter()
+    seconds: Counter[tuple[str, Key]] = Counter()
     seen: set[str] = set()
     samples = {spec.run.dataset: (spec.input_shape, spec.classes) for spec in specs}
     resolved: dict[str, Spec] = {}
@@ -325,24 +327,28 @@ def _throughputs(specs: Sequence[Spec], results: Path, hardware: str | None, giv
             run, timing = run_from_dict(record["config"]), record["timing"]
             if record["status"] != "done" or run.finds_its_network:
                 continue
-            seen.add(record["provenance"]["hardware"])
-            if hardware is None or hardware not in record["provenance"]["hardware"]:
+            devices, name = devices_of(record["provenance"]["hardware"])
+            seen.add(name)
+            if hardware is None or hardware not in name:
                 continue
             cell = run.cell_digest
             if cell not in resolved:
                 shape, classes = samples[run.dataset]
                 resolved[cell] = resolve(run, run.sample_shape(shape), classes)
-            took = sum(timing[f"{part}_seconds"] for part in ("train", "evaluation", "checkpoint"))
+            took = devices * sum(timing[f"{part}_seconds"] for part in ("train", "evaluation", "checkpoint"))
             flops = executed_flops(resolved[cell], record["work"]["samples"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{source} is corrupt ({error!r}); delete it and run again") from error
         for key in _keys(resolved[cell]):
-            executed[key] += flops
-            seconds[key] += took
+            executed[name, key] += flops
+            seconds[name, key] += took
     named = [found for found in sorted(seen) if hardware is not None and hardware in found]
-    if len(named) > 1:
+    if len(named) > 1 and hardware not in named:
         raise UserError(f"{hardware!r} names several: say one of {'; '.join(named)}")
-    measured = {key: executed[key] / seconds[key] for key in executed if seconds[key] > 0}
+    meant = hardware if hardware in named else next(iter(named), None)
+    measured = {
+        key: executed[name, key] / spent for (name, key), spent in seconds.items() if name == meant and spent > 0
+    }
     return Throughputs(None, measured, tuple(sorted(seen)))
 
 

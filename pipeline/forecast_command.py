@@ -117,7 +117,7 @@ def _growth(study: str, scale: str, results: Path, device: Device, flops_per_sec
     path = study_path(study).resolve()
     rows = []
     with clean_folder() as folder:
-        file = folder / f"{path.stem}.yaml"
+        file = folder / "results" / f"{path.stem}.yaml"  # all else there are links to the suite's own
 
         def with_seeds(seeds: int) -> None:
             file.write_text(yaml.safe_dump({"extends": str(path), "seeds": seeds}), encoding="utf-8")

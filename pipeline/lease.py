@@ -6,11 +6,13 @@ import contextlib
 import fcntl
 import itertools
 import os
+import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 POLL_SECONDS = 0.2
+DEVICES = Path("/dev")
 
 
 @contextlib.contextmanager
@@ -34,7 +36,18 @@ def visible_gpus() -> list[str]:
         # As CUDA reads it: what follows a name that is no device does not count, and -1 is the usual way to say none.
         names = (name.strip() for name in named.split(","))
         return list(itertools.takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), names))
-    return sorted(path.name.removeprefix("nvidia") for path in Path("/dev").glob("nvidia[0-9]*"))
+    # CUDA numbers from 0 those that are there, while a container's device files keep the numbers of its host.
+    return [str(index) for index, _ in enumerate(DEVICES.glob("nvidia[0-9]*"))]
+
+
+def require_a_gpu_each(processes: int, gpus: int, slots_per_gpu: int) -> None:
+    """Raise ValueError where the processes of one run would have to share a GPU, or wait for one another's; without any GPU
+    they train on the CPU."""
+    if processes > 1 and gpus and (gpus < processes or slots_per_gpu > 1):
+        raise ValueError(
+            f"{processes} processes of a run need a GPU each: {gpus} visible, {slots_per_gpu} slots on each; "
+            f"ask for at most {gpus} processes, and one slot"
+        )
 
 
 @contextlib.contextmanager
@@ -42,16 +55,20 @@ def gpu_lease(folder: Path, slots_per_gpu: int = 1, poll_seconds: float = POLL_S
     """Lease one slot of one GPU and show this process that GPU alone; None where there is no GPU to lease.
 
     Steps aside under Slurm, which hands out devices itself (their numbers are relative to the job, so that all jobs would
-    take the same lock). Must be entered before CUDA is initialised. The slot is freed when the process ends, however.
+    take the same lock). Must be entered before CUDA is initialised. The slot is freed when the process ends, however. Raises
+    ValueError for no slot, and for processes of one run (``torchrun``) that cannot have a GPU each.
     """
     if slots_per_gpu < 1:
         raise ValueError(f"a GPU has {slots_per_gpu} slots, it must have at least 1")
     gpus = visible_gpus()
+    require_a_gpu_each(int(os.environ.get("LOCAL_WORLD_SIZE", 1)), len(gpus), slots_per_gpu)
     if not gpus or "SLURM_JOB_ID" in os.environ:
         yield None
         return
     folder.mkdir(parents=True, exist_ok=True)
-    slots = [(gpu, folder / f"gpu-{gpu}-slot-{slot}.lock") for slot in range(slots_per_gpu) for gpu in gpus]
+    # Nodes, or containers, that share the folder number their own GPUs.
+    node = platform.node()
+    slots = [(gpu, folder / f"{node}-gpu-{gpu}-slot-{slot}.lock") for slot in range(slots_per_gpu) for gpu in gpus]
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     with contextlib.ExitStack() as stack:
         gpu = _take(slots, stack, poll_seconds)

@@ -19,6 +19,8 @@ from pipeline.source_code import tokens_digest
 from sparse_methods import methods
 
 ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("*.py")))
+TIMES = " x "
+"""Between the number of processes, each on a device of its own, and the name of one device."""
 SPARSE_ENGINE = tuple(sorted(Path(sparse_methods.__file__).parent.glob("execution/*.py")))
 
 
@@ -49,7 +51,7 @@ def provenance(run: Run, device: torch.device, data_digest: str | None, processe
     reproducible = device.type == "cpu" or run.protocol.deterministic
     return Provenance(
         device=device.type,
-        hardware=f"{processes} x {hardware_of(device)}" if processes > 1 else hardware_of(device),
+        hardware=f"{processes}{TIMES}{hardware_of(device)}" if processes > 1 else hardware_of(device),
         versions={
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -60,6 +62,12 @@ def provenance(run: Run, device: torch.device, data_digest: str | None, processe
         data_digest=data_digest,
         numerics=f"{run.protocol.precision}, {'' if reproducible else 'not '}bit-reproducible",
     )
+
+
+def devices_of(hardware: str) -> tuple[int, str]:
+    """How many devices a record's ``hardware`` is, and the name of one."""
+    count, times, name = hardware.partition(TIMES)
+    return (int(count), name) if times and count.isdecimal() else (1, hardware)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ FSTRING_START, FSTRING_END = getattr(tokenize, "FSTRING_START", None), getattr(t
 
 
 def tree_digest(folder: Path, without: Container[str] = ()) -> str:
-    """Twelve hex digits over the source files below a folder: Python's tokens, the others' text.
+    """Twelve hex digits over the source files below a folder: Python's tokens, of all others the text.
 
     ``without`` holds names of files that do not count.
     """
@@ -29,7 +29,10 @@ def tree_digest(folder: Path, without: Container[str] = ()) -> str:
         if not path.name.startswith(".") and path.name not in without:
             digest.update(path.relative_to(folder).as_posix().encode())
             text = path.read_text(encoding="utf-8")
-            digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())
+            try:
+                digest.update((tokens_digest(text) if path.suffix == ".py" else text).encode())
+            except (tokenize.TokenError, SyntaxError):  # no Python yet, which importing it says better than this could
+                digest.update(text.encode())
     return digest.hexdigest()[:12]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from pipeline.provenance import devices_of
 from pipeline.run import Run
 from pipeline.study import Study
 from pipeline.worker import ATTEMPTS, CHECKPOINTS, KEPT, RECORD, UserError
@@ -25,6 +26,8 @@ class RunStatus:
     """done | diverged | skipped: reason | failed: reason | started | left."""
     seconds: float | None
     """Measured wall time, or an estimate where the run is left and a similar one was measured."""
+    devices: int = 1
+    """That it was measured on."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ def study_status(study: Study, results: Path) -> StudyStatus:
     rates = _seconds_per_step(study.runs, found)
     rows = []
     for run in study.runs:
-        status, seconds = found[run.path]
+        status, seconds, devices = found[run.path]
         if status in LEFT:
             rate = rates.get((run.model, run.dataset, run.method), rates.get((run.model, run.dataset, None)))
             seconds = None if rate is None else rate * run.steps
-        rows.append(RunStatus(run.path, status, seconds))
+        rows.append(RunStatus(run.path, status, seconds, devices))
     left = [row.seconds for row in rows if row.status in LEFT]
     return StudyStatus(
         study=study.name,
@@ -75,27 +78,28 @@ def clear_failed(study: Study, results: Path, kinds: Sequence[str]) -> list[str]
     return cleared
 
 
-def _read(folder: Path, name: str = RECORD) -> tuple[str, float | None]:
+def _read(folder: Path, name: str = RECORD) -> tuple[str, float | None, int]:
+    """Status, seconds, devices."""
     path = folder / name
     if not path.exists():
-        return ("started" if (folder / CHECKPOINTS).exists() else "left"), None
+        return ("started" if (folder / CHECKPOINTS).exists() else "left"), None, 1
     try:
         record = json.loads(path.read_text())
         timing = record["timing"]
         parts = ("train", "evaluation", "checkpoint")
         seconds = None if timing is None else sum(timing[f"{part}_seconds"] for part in parts)
-        return record["status"], seconds
+        return record["status"], seconds, devices_of(record["provenance"]["hardware"])[0]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is corrupt ({error}); delete {folder} and run again") from error
 
 
 def _seconds_per_step(
-    runs: Iterable[Run], found: dict[str, tuple[str, float | None]]
+    runs: Iterable[Run], found: dict[str, tuple[str, float | None, int]]
 ) -> dict[tuple[str, str, str | None], float]:
     """Mean measured seconds a step by (model, data set, method), and by (model, data set, None) over all methods."""
     measured: dict[tuple[str, str, str | None], list[float]] = {}
     for run in runs:
-        status, seconds = found[run.path]
+        status, seconds, _ = found[run.path]
         if status == "done" and seconds is not None:
             for method in (run.method, None):
                 measured.setdefault((run.model, run.dataset, method), []).append(seconds / run.steps)

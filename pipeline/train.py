@@ -80,6 +80,11 @@ class Training:
         """What is trained."""
         return self.spec.run
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return self.batches.dataset.device
+
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, and all that was measured so far."""
         return {
@@ -92,7 +97,7 @@ class Training:
             "state": self.passes.whole_state(),
             "curve": self.curve,
             "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda_random": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "clock": vars(self.clock),
         }
 
@@ -107,8 +112,8 @@ class Training:
         self.curve = list(state["curve"])
         if self.ranks.is_first:
             torch.set_rng_state(state["random"])
-            if state["cuda_random"] and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(state["cuda_random"])
+            if state["cuda_random"] is not None and self.device.type == "cuda":
+                torch.cuda.set_rng_state(state["cuda_random"], self.device)
         else:
             torch.manual_seed(derive_seed(seeds_of(self.run).noise, self.ranks.index, self.ledger.batches))
         self.clock = Clock(**state["clock"])

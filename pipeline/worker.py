@@ -205,7 +205,9 @@ def kept_record(run: Run, bench: Bench) -> dict[str, Any] | None:
 
 
 def _given_up(spec: Spec, bench: Bench, lost: str) -> Record:
-    reason = f"killed in attempt {bench.attempts} of {bench.attempts}, {lost}: out of memory, out of time, or cancelled"
+    reason = attempts.error_of(bench.folder(spec.run) / ATTEMPTS, bench.attempts) or (
+        f"killed in attempt {bench.attempts} of {bench.attempts}, {lost}: out of memory, out of time, or cancelled"
+    )
     print(f"{spec.run.path}: {reason}", file=sys.stderr)
     return outcome.not_trained(spec, f"failed: {reason}", bench.device)
 

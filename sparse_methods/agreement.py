@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 
 class MasksDisagreeError(RuntimeError):
@@ -14,6 +14,15 @@ def ranks() -> int:
     """Processes of torch.distributed's default group; 1 where there is none."""
     together = distributed.is_available() and distributed.is_initialized()
     return distributed.get_world_size() if together else 1
+
+
+def from_first(tensor: Tensor) -> Tensor:
+    """Rank 0's ``tensor`` on all ranks, which must call this too; itself where there is one process."""
+    if ranks() == 1:
+        return tensor
+    shared = tensor.clone(memory_format=torch.contiguous_format)
+    distributed.broadcast(shared, 0)
+    return shared
 
 
 def require_equal(digest: str, device: torch.device, moment: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from sparse_methods import topology
+from sparse_methods import agreement, topology
 from sparse_methods.method import Batch, CannotError, Layer, Method
 
 
@@ -18,11 +18,16 @@ def choose(method: Method, layers: Mapping[str, Layer], batch: Batch | None = No
     Layers of a masked batch see only what earlier rounds left: their weights are zeroed along the way. Raises CannotError
     when layers that are ranked together leave one of them without a weight, NonFiniteScoreError for a score that is NaN.
     """
+    probes = batch is not None and type(method).probe is not Method.probe
     for number in range(1, method.rounds + 1):
-        if batch is not None and type(method).probe is not Method.probe:
+        if probes:
             with torch.enable_grad():
                 method.probe(list(layers.values()), batch)
-        scores = {name: topology.checked(method.initialize(layer), name) for name, layer in layers.items()}
+        scores = {name: method.initialize(layer) for name, layer in layers.items()}
+        if probes:
+            # No passes that are averaged over ranks: kernels of a GPU give each its own last bits, and other masks.
+            scores = {name: agreement.from_first(score) for name, score in scores.items()}
+        scores = {name: topology.checked(score, name) for name, score in scores.items()}
         keep = {name: _keep(layer, number / method.rounds) for name, layer in layers.items()}
         among = {name: layer.mask for name, layer in layers.items()}
         if method.layers_are_free:

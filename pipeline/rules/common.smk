@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.io import report as in_report
 
 from pipeline.job_table import read_study
-from pipeline.lease import visible_gpus
+from pipeline.lease import require_a_gpu_each, visible_gpus
 from pipeline.record import COMPARABILITY_VERSION, SCHEMA_VERSION
 from pipeline.source_code import tree_digest
 from pipeline.yaml_source import StudyError
@@ -42,9 +42,6 @@ GPU_SLOTS = int(config.get("gpu_slots", 1))
 PROCESSES, THREADS = int(config.get("processes", 1)), int(config.get("threads", 1))
 # How often a run may fail, by an error or by being killed, before its failure is its record.
 ATTEMPTS = int(config.get("attempts", 2))
-# One call more: it records what was killed in the last attempt, and so could not record that itself. None for the Snakemake
-# that a job on a cluster starts, as `retries` of a rule go before its --retries 0.
-RETRIES = ATTEMPTS if workflow.is_main_process else 0
 # Where torchrun starts the processes, they inherit no third file to show their progress in: it is in the log.
 WORKER_OPTIONS = (
     f"--device {DEVICE} --gpu-slots {GPU_SLOTS} --attempts {ATTEMPTS} --threads {THREADS}"
@@ -128,7 +125,13 @@ def gpus_of_a_run():
     defaults = workflow.resource_settings.default_resources
     if defaults is not None:
         return defaults.get("gpu").value
-    return PROCESSES if visible_gpus() and DEVICE != "cpu" else 0
+    gpus = len(visible_gpus()) if DEVICE != "cpu" else 0
+    try:
+        require_a_gpu_each(PROCESSES, gpus, GPU_SLOTS)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    return PROCESSES if gpus else 0
 
 
 def limit_gpus():
@@ -151,6 +154,16 @@ def cleared_records():
     if not Path(TRAINED).exists():
         return []
     return [record for record in RECORDS if not Path(record).exists()]
+
+
+def retries_of(runs):
+    """How often a job of so many runs is called again."""
+    if not workflow.is_main_process:
+        # Started by a job on a cluster with --retries 0, which `retries` of a rule would go before.
+        return 0
+    # One more than there are attempts: it records what was killed in the last of them, and so could not record that itself.
+    # With several processes a failure that was recorded ends them, and the next call goes on with the runs behind it.
+    return ATTEMPTS + (runs - 1 if PROCESSES > 1 else 0)
 
 
 def caches_of(job):

@@ -50,7 +50,7 @@ for job in STUDY.measurements:
             "../../environment.yml"
         threads: 1
         resources:
-            gpu=GPUS_A_RUN,
+            gpu=GPUS_A_RUN and 1,  # one process, whatever trains a run
         params:
             study=STUDY_FILE,
             job=job.name,

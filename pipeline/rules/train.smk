@@ -49,7 +49,7 @@ if all(len(job.runs) == 1 for job in STUDY.jobs):
             f"results/logs/{STUDY.name}/{{run}}.log",
         benchmark:
             f"results/logs/{STUDY.name}/{{run}}.benchmark.tsv"
-        retries: RETRIES
+        retries: retries_of(1)
         conda:
             "../../environment.yml"
         threads: PROCESSES * THREADS
@@ -78,7 +78,7 @@ else:
                 f"results/logs/{STUDY.name}/{job.name}.log",
             benchmark:
                 f"results/logs/{STUDY.name}/{job.name}.benchmark.tsv"
-            retries: RETRIES
+            retries: retries_of(len(job.runs))
             conda:
                 "../../environment.yml"
             threads: PROCESSES * THREADS

@@ -5,7 +5,7 @@ set -eu
 volume=${1:?usage: share.sh VOLUME}
 provider=.snakemake/storage/fs$volume/storage
 mkdir -p results "$provider"
-for part in runs cache plans logs leases figures/runs tables/runs landscape leaderboard claims paper/runs flops benchmarks; do
+for part in runs cache plans logs figures/runs tables/runs landscape leaderboard claims paper/runs flops benchmarks; do
     mkdir -p "$volume/results/$part" "$(dirname "results/$part")"
     if [ -d "results/$part" ] && [ ! -L "results/$part" ]; then
         rmdir "results/$part" || { echo "results/$part is not empty: move it to $volume/results" >&2; exit 2; }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import train
+from pipeline import attempts, train
 from pipeline.plan import Spec
 from pipeline.worker import ATTEMPTS, RECORD, RETRY, Bench, run_all
 
@@ -103,3 +103,25 @@ def test_a_folder_of_marks_goes_with_the_last(make_bench: MakeBench, make_spec: 
     bench, spec = make_bench(), make_spec()
     assert run_all([spec], bench) == 0
     assert not (Path(bench.folder(spec.run)) / ATTEMPTS).exists()
+
+
+def test_an_error_that_another_process_told_is_the_reason(make_bench: MakeBench, make_spec: MakeSpec) -> None:
+    """Of several processes the one that fails first ends those that would have recorded it."""
+    bench, spec = make_bench(attempts=2), make_spec()
+    folder = bench.folder(spec.run) / ATTEMPTS
+    folder.mkdir(parents=True)
+    (folder / "attempt-1-rank1.log").write_text("ValueError: an earlier one")
+    attempts.begin(folder, 2)
+    assert attempts.error_of(folder, 2) is None
+    (folder / "attempt-2-rank1.log").write_text("Traceback\n  ...\nMasksDisagreeError: two digests\n")
+    assert attempts.error_of(folder, 2) == "MasksDisagreeError: two digests"
+    assert call([spec], bench, attempt=3) == 0
+    assert status(bench, spec) == "failed: MasksDisagreeError: two digests"
+
+
+def test_what_was_told_before_an_attempt_is_not_its_error(tmp_path: Path) -> None:
+    log = tmp_path / "attempt-2-rank1.log"
+    log.write_text("ValueError: of the workflow before")
+    os.utime(log, (1, 1))
+    attempts.begin(tmp_path, 2)
+    assert attempts.error_of(tmp_path, 2) is None

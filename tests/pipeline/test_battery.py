@@ -87,6 +87,26 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(
     assert not checkpoints.exists()
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("method", ["rigl", "snfs", "dnw", "topkast", "str"])
+def test_convolutions_resume_bit_for_bit(
+    method: str, optimizer: str, make_spec: Callable[..., Spec], prepared: Prepare, tmp_path: Path
+) -> None:
+    """Their weights lie with channels innermost, and fused steps read momentum by place in memory."""
+    settings = {"name": optimizer, "momentum": 0.9} if optimizer == "sgd" else {"name": optimizer}
+    options = {"method_options": {"decay": 0.05}} if method == "str" else {}
+    spec = make_spec(method, model="convnet", protocol={"optimizer": settings}, **options)
+    whole = train.train(prepared(spec), tmp_path / "whole")
+    begun = prepared(spec)
+    for _ in range(33):  # beyond the last update, which would zero what lies where no weight is
+        train.take_batch(begun)
+    train.save_checkpoint(begun, tmp_path / "begun")
+    resumed = train.train(prepared(spec), tmp_path / "begun")
+    assert resumed.clock.resumes == 1
+    ours, theirs = resumed.model.state_dict(), whole.model.state_dict()
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
+
+
 @every_method
 def test_train_flops_total_is_the_sum_over_its_batches(
     method: str, spec_of: Callable[..., Spec], prepared: Prepare

@@ -78,6 +78,16 @@ def test_round_trip(tmp_path: Path, state: Any) -> None:
     assert same(state, round_trip(tmp_path, state))
 
 
+@given(order=st.permutations(range(4)))
+@settings(max_examples=12)
+def test_dimensions_keep_their_order_in_memory(order: list[int]) -> None:
+    tensor = torch.arange(120.0).view(2, 3, 4, 5).permute(order)
+    with tempfile.TemporaryDirectory() as folder:
+        again = round_trip(Path(folder), [tensor])[0]
+    assert torch.equal(again, tensor)
+    assert again.stride() == tensor.stride()
+
+
 def test_tensors_that_share_memory_come_back_apart_and_equal(tmp_path: Path) -> None:
     weight = torch.arange(4.0)
     again = round_trip(tmp_path, {"a": weight, "b": weight, "view": weight[1:]})

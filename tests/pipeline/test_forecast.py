@@ -195,6 +195,38 @@ def test_hardware_of_two_names_is_asked_about(make_spec: Callable[..., Spec], ma
     assert found.unknown == ()
 
 
+def test_hours_of_several_devices_are_theirs_together(
+    make_spec: Callable[..., Spec], make_bench: Callable[..., Bench], here: Device
+) -> None:
+    """A record of two devices is one of this device's throughput, and no other hardware."""
+    bench, done, left = make_bench(), make_spec("rigl").run, make_spec("rigl", seed=1).run
+    assert run_all([make_spec("rigl")], bench) == 0
+    path = bench.folder(done) / "record.json"
+    record = json.loads(path.read_text())
+    record["provenance"]["hardware"] = f"2 x {here.hardware}"
+    path.write_text(json.dumps(record))
+    took = sum(record["timing"][f"{part}_seconds"] for part in ("train", "evaluation", "checkpoint"))
+    found = forecast(study_of(done, left), bench.results, here)
+    assert [run.seconds for run in found.runs] == [pytest.approx(2 * took)] * 2
+    assert found.throughputs.seen == (here.hardware,)
+
+
+def test_a_whole_name_is_that_hardware_and_no_longer_one(
+    make_spec: Callable[..., Spec], make_bench: Callable[..., Bench]
+) -> None:
+    bench = make_bench()
+    specs = {seed: make_spec("rigl", seed=seed) for seed in range(3)}
+    assert run_all([specs[0], specs[1]], bench) == 0
+    for seed, name, seconds in ((0, "Wonder", 10.0), (1, "Wonder 9000", 1.0)):
+        path = bench.folder(specs[seed].run) / "record.json"
+        record = json.loads(path.read_text())
+        record["provenance"]["hardware"] = name
+        record["timing"] |= {"train_seconds": seconds, "evaluation_seconds": 0.0, "checkpoint_seconds": 0.0}
+        path.write_text(json.dumps(record))
+    found = forecast(study_of(specs[2].run), bench.results, Device("cpu", "Wonder", 1))
+    assert found.runs[0].seconds == pytest.approx(10.0)
+
+
 def test_a_command_is_charged_with_its_own_memory_alone() -> None:
     """This process holds torch, some 200 MB; what it starts begins with that, but for the small process in between."""
     command = [sys.executable, "-m", "pipeline.dry_run", sys.executable, "-S", "-c", "raise SystemExit(3)"]
@@ -264,6 +296,22 @@ def test_a_run_of_two_studies_is_counted_once(ask: Callable[..., tuple[int, str,
     code, out, _ = ask("mine.yaml", "other.yaml")
     assert code == 0
     assert "together: 4 runs, 4 left" in out
+
+
+def test_growth_leaves_the_study_as_it_is(
+    ask: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that lies beside the Snakefile, whose folder is what the dry run links to."""
+    suite = Path.cwd()
+    (suite / "Snakefile").touch()
+    (suite / "results").mkdir(exist_ok=True)
+    before = (suite / "mine.yaml").read_text()
+    monkeypatch.setattr("pipeline.dry_run.SUITE", suite)
+    monkeypatch.setattr("pipeline.forecast_command.dry_run", lambda file, folder: Usage(1.0, 1.0, 1))
+    code, out, err = ask("mine.yaml", "--scale", "seeds=1,3", "--json")
+    assert code == 0, err
+    assert [row["runs"] for row in json.loads(out)] == [2, 6]
+    assert (suite / "mine.yaml").read_text() == before
 
 
 @pytest.mark.parametrize(

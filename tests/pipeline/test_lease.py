@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lease import gpu_lease, locked, visible_gpus
+from pipeline.lease import gpu_lease, locked, require_a_gpu_each, visible_gpus
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 20
@@ -127,6 +127,15 @@ def test_a_lock_leaves_what_the_file_holds(tmp_path: Path) -> None:
 def test_gpus_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, value: str, expected: list[str]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
     assert visible_gpus() == expected
+
+
+def test_gpus_are_counted_as_cuda_does_where_nothing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A container that was given the host's third and fourth GPU has device files of those numbers, and devices 0 and 1."""
+    for name in ("nvidia2", "nvidia3", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("pipeline.lease.DEVICES", tmp_path)
+    assert visible_gpus() == ["0", "1"]
 
 
 # -- a GPU's lease --------------------------------------------------------------------------------------------------------
@@ -303,3 +312,24 @@ def test_processes_that_share_a_lock_hear_of_every_try(tmp_path: Path) -> None:
 def test_who_does_not_ask_holds_nothing(tmp_path: Path) -> None:
     with locked(tmp_path / ".lock", lambda taken: True), open(tmp_path / ".lock", "a") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize(("processes", "gpus", "slots"), [(1, 1, 4), (2, 2, 1), (2, 4, 1), (4, 0, 1), (2, 0, 3)])
+def test_processes_of_a_run_that_have_a_gpu_each(processes: int, gpus: int, slots: int) -> None:
+    require_a_gpu_each(processes, gpus, slots)
+
+
+@pytest.mark.parametrize(("processes", "gpus", "slots"), [(2, 1, 1), (4, 2, 2), (2, 2, 2)])
+def test_processes_of_a_run_that_would_share_a_gpu(processes: int, gpus: int, slots: int) -> None:
+    said = (
+        f"{processes} processes of a run need a GPU each: {gpus} visible, {slots} slots on each; ask for at most {gpus}"
+    )
+    with pytest.raises(ValueError, match=said):
+        require_a_gpu_each(processes, gpus, slots)
+
+
+def test_ranks_do_not_wait_for_gpus_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="2 processes of a run need a GPU each"), gpu_lease(tmp_path):
+        pass

@@ -17,6 +17,7 @@ import torch
 from pipeline import provenance
 from pipeline.provenance import method_digest, source_digest, tokens_digest
 from pipeline.run import Run
+from pipeline.source_code import tree_digest
 from pipeline.study import parse_run
 from sparse_methods.methods import METHODS
 
@@ -287,3 +288,13 @@ def test_provenance_of_a_gpu_run_says_whether_it_can_be_repeated(monkeypatch: py
     for deterministic, words in ((True, "float32, bit-reproducible"), (False, "float32, not bit-reproducible")):
         run = a_run(protocol={**protocol, "deterministic": deterministic})
         assert provenance.provenance(run, device, None).numerics == words
+
+
+def test_a_tree_with_a_broken_file_has_a_digest_that_changes_with_it(tmp_path: Path) -> None:
+    """The workflow takes digests while it loads the study, which says where the mistake is."""
+    (tmp_path / "mine.py").write_text("def f(:\n")
+    broken = tree_digest(tmp_path)
+    (tmp_path / "mine.py").write_text("x = (1,\n")
+    unclosed = tree_digest(tmp_path)
+    (tmp_path / "mine.py").write_text("if x:\n        a\n    b\n")
+    assert len({broken, unclosed, tree_digest(tmp_path)}) == 3

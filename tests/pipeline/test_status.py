@@ -30,12 +30,15 @@ def study_of(*runs: Run) -> Study:
     return Study("mine", "Mine", "", runs, 1)
 
 
-def leave(results: Path, run: Run, status: str = "done", timing: dict[str, Any] | None = TIMING) -> Path:
+def leave(
+    results: Path, run: Run, status: str = "done", timing: dict[str, Any] | None = TIMING, hardware: str = "a CPU"
+) -> Path:
     """A record as a run leaves it; the folder."""
     folder = results / "runs" / run.path
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("record.json", ".record.json"):
-        (folder / name).write_text(json.dumps({"run": run.path, "status": status, "timing": timing}))
+        record = {"run": run.path, "status": status, "timing": timing, "provenance": {"hardware": hardware}}
+        (folder / name).write_text(json.dumps(record))
     return folder
 
 
@@ -167,3 +170,9 @@ def test_a_failure_that_is_kept_aside_is_cleared_too(tmp_path: Path) -> None:
     (folder / "record.json").unlink()
     assert clear_failed(study_of(RIGL), tmp_path, ["failed"]) == [RIGL.path]
     assert not (folder / ".record.json").exists()
+
+
+def test_devices_are_those_of_the_record(tmp_path: Path) -> None:
+    leave(tmp_path, RUNS[0], hardware="4 x NVIDIA H100")
+    leave(tmp_path, RUNS[1], hardware="NVIDIA 2 x 1")
+    assert [row.devices for row in study_status(study_of(*RUNS[:3]), tmp_path).runs] == [4, 1, 1]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparse_methods import Batch, CannotError, NonFiniteScoreError, Sparsifier, sparsify
+from sparse_methods import Batch, CannotError, NonFiniteScoreError, Sparsifier, agreement, sparsify
 from sparse_methods.method import Layer, Method
 from sparse_methods.methods import make
 from sparse_methods.methods.synflow import SynFlow
@@ -104,6 +104,31 @@ def test_a_batch_must_be_passed(method: str) -> None:
     assert all(parameter.equal(before[name]) for name, parameter in model.named_parameters())
     assert sparse.step(batch=Batch(model, inputs, loss)) is False
     assert not sparse.awaits_first_batch
+
+
+@pytest.mark.parametrize("method", ["grasp", "synflow"])
+def test_ranks_take_the_scores_of_the_first(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each makes passes of its own, which a GPU does not repeat to the last bit; here they differ by their batches."""
+
+    def masks_of(seed: int) -> dict[str, Tensor]:
+        model = seeded(perceptron)
+        for parameter in model.parameters():
+            parameter.data.mul_(1 + seed)
+        sparse = sparsify(model, SGD(model.parameters()), method, 0.5, total_steps=9)
+        inputs, loss = labelled((7, 5), 3, seed)
+        sparse.step(batch=Batch(model, inputs, loss))
+        return sparse.masks
+
+    own = [masks_of(seed) for seed in (0, 1)]
+    for seed in (0, 1):
+        shared = torch.Generator().manual_seed(5)
+        first = partial(
+            lambda score, generator: torch.rand(score.shape, generator=generator).to(score), generator=shared
+        )
+        monkeypatch.setattr(agreement, "from_first", first)
+        own.append(masks_of(seed))
+    assert all(own[2][name].equal(mask) for name, mask in own[3].items())
+    assert not all(own[0][name].equal(mask) for name, mask in own[2].items())
 
 
 @pytest.mark.parametrize("method", ["grasp", "synflow", make("snip", {"ranking": "global"})])
