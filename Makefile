@@ -52,7 +52,7 @@ schemas: $(STAMP) ## Export the JSON schemas of studies and records
 
 readme: $(STAMP) ## Regenerate the README's blocks: methods, results from the committed records, audit
 	$(BIN)/snakemake results/flops/audit.csv
-	$(BIN)/python -m analysis.build readme $(foreach study,mnist mnist-1x quick,--records results/reference/$(study)) $(patsubst %/records.jsonl,--claims %,$(wildcard results/reference/*/records.jsonl)) $(patsubst %,--measured %,$(wildcard results/reference/*/landscape.jsonl)) --audit results/flops/audit.csv --readme README.md
+	$(BIN)/python -m analysis.build readme $(foreach study,mnist mnist-appendix-b quick,--records results/reference/$(study)) $(patsubst %/records.jsonl,--claims %,$(wildcard results/reference/*/records.jsonl)) $(patsubst %,--measured %,$(wildcard results/reference/*/landscape.jsonl)) --audit results/flops/audit.csv --readme README.md
 
 clean: ## Remove everything that the workflow made; committed results stay
 	rm -rf results/runs results/cache results/plans results/logs results/leases results/report.html .snakemake

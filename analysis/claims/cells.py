@@ -136,12 +136,13 @@ class Pool:
         return {item.run.start_from.run.path: item.record.layers for item in taken}
 
     def of(self, side: Side) -> dict[Setting, list[Cell]]:
-        """The side's cells by setting: those of the paper's cadence where there are others too."""
+        """The side's cells by setting: those of the paper's cadence where there are others too, each executed in the way that
+        has the most seeds."""
         found: dict[Setting, list[Cell]] = {}
         for cell in self.cells:
             if is_on(cell.run, side):
                 found.setdefault(self.setting(cell, side), []).append(cell)
-        return {setting: _usual(cells) for setting, cells in found.items()}
+        return {setting: _usual(_once_each(cells)) for setting, cells in found.items()}
 
     def setting(self, cell: Cell, side: Side) -> Setting:
         """Where ``cell`` was trained, without what is the side's own."""
@@ -210,7 +211,7 @@ def _starts_as(run: Run, side: Side) -> bool:
 
 
 def _alike(run: Run) -> Run:
-    """``run`` without what settings or sides have of their own."""
+    """``run`` without what settings or sides have of their own, and without how its sparsity was computed with."""
     return replace(
         run,
         method="",
@@ -221,7 +222,7 @@ def _alike(run: Run) -> Run:
         multiplier=1.0,
         start_from=None,
         snapshots=(),
-        protocol=replace(run.protocol, topology=Topology()),
+        protocol=replace(run.protocol, topology=Topology(), execution="masked"),
         seed=0,
     )
 
@@ -229,6 +230,17 @@ def _alike(run: Run) -> Run:
 def _network(run: Run, side: Side) -> str:
     options = run.model_options if side.network is None else {}
     return " ".join([run.model, *(f"{name}={value}" for name, value in options.items())])
+
+
+def _once_each(cells: Sequence[Cell]) -> list[Cell]:
+    """Of cells that differ only in how sparsity was computed with, the one of most seeds, of equals the one behind masks."""
+    ranked = sorted(cells, key=lambda cell: (-len(cell.done), cell.run.protocol.execution != "masked"))
+    best: dict[str, Cell] = {}
+    for cell in ranked:
+        behind_masks = replace(cell.run, protocol=replace(cell.run.protocol, execution="masked"))
+        best.setdefault(behind_masks.cell_digest, cell)
+    kept = {id(cell) for cell in best.values()}
+    return [cell for cell in cells if id(cell) in kept]
 
 
 def _usual(cells: Sequence[Cell]) -> list[Cell]:

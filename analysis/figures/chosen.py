@@ -60,7 +60,9 @@ def usual_length(points: pd.DataFrame) -> pd.DataFrame:
 
 def relative_length(points: pd.DataFrame) -> pd.Series:
     """Of each point its training length over the usual one of its model and data set."""
-    return points["multiplier"] / points.groupby(["kind", *PLACE])["multiplier"].transform(_usual)
+    keys = ["kind", *PLACE]
+    usual = {key: _usual(group["multiplier"], key[0]) for key, group in points.groupby(keys)}
+    return points["multiplier"] / [usual[key] for key in points[keys].itertuples(index=False, name=None)]
 
 
 def dense_of(points: pd.DataFrame, shown: pd.DataFrame, metric: str = record.ACCURACY) -> pd.DataFrame:
@@ -70,7 +72,7 @@ def dense_of(points: pd.DataFrame, shown: pd.DataFrame, metric: str = record.ACC
     found = []
     for key, group in own.groupby(["kind", *PLACE]):
         like = shown[(shown[["kind", *PLACE]] == list(key)).all(axis=1)]
-        nearest = group.assign(far=group["multiplier"] != _usual(like["multiplier"]))
+        nearest = group.assign(far=group["multiplier"] != _usual(like["multiplier"], key[0]))
         found.append(nearest.sort_values(["far", "multiplier"]).drop(columns="far").head(1))
     return pd.concat(found, ignore_index=True) if found else own
 
@@ -111,14 +113,16 @@ def panel_each(points: pd.DataFrame, *parts: str) -> pd.DataFrame:
     return points.assign(panel=pd.Series(titles, index=points.index, dtype="str"))
 
 
-def _usual(multipliers: pd.Series) -> float:
-    """1 where it is there, else the commonest, of equally common ones the smallest."""
+def _usual(multipliers: pd.Series, kind: str) -> float:
+    """Of the paper's lengths 1 where it is there; else, and of ours, the commonest; of equally common ones 1, or the least."""
     stated = multipliers.dropna()
-    return float("nan") if stated.empty else 1.0 if (stated == 1).any() else stated.mode().min()
+    candidates = stated if kind == record.REPORTED and (stated == 1).any() else stated.mode()
+    return 1.0 if (candidates == 1).any() else candidates.min()
 
 
 def _length(points: pd.DataFrame) -> str:
-    usual = points.groupby("kind")["multiplier"].agg(_usual).dropna()
+    lengths = {kind: _usual(group, kind) for kind, group in points.groupby("kind")["multiplier"]}
+    usual = pd.Series(lengths, dtype="float64").dropna()
     if usual.nunique() < 2:
         return "" if usual.empty or usual.iloc[0] == 1 else f"{text.length(usual.iloc[0])} training"
     return ", ".join(f"{kind} at {text.length(length)}" for kind, length in usual.items())

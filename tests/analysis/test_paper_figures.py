@@ -287,11 +287,20 @@ def test_the_papers_numbers_are_of_its_model_and_its_own() -> None:
     assert not found.duplicated(chosen.SETTING).any()
 
 
-def test_the_usual_length_is_one_where_it_is_there_else_the_commonest() -> None:
-    rows = [point(multiplier=5.0, sparsity=sparsity) for sparsity in (0.8, 0.9)] + [point(multiplier=1.0)]
-    assert chosen.usual_length(frame(*rows))["multiplier"].tolist() == [1]
-    assert chosen.usual_length(frame(*rows[:2], point(multiplier=2.0)))["multiplier"].tolist() == [5, 5]
-    assert len(chosen.usual_length(frame(*rows, point("pruning", multiplier=np.nan)))) == 2
+def test_the_usual_length_of_the_paper_is_one_where_it_is_there() -> None:
+    longer = [point(multiplier=5.0, sparsity=sparsity, kind=points.REPORTED) for sparsity in (0.8, 0.9)]
+    usual = frame(*longer, point(multiplier=1.0, kind=points.REPORTED))
+    assert chosen.usual_length(usual)["multiplier"].tolist() == [1]
+    others = frame(*longer, point(multiplier=2.0, kind=points.REPORTED))
+    assert chosen.usual_length(others)["multiplier"].tolist() == [5, 5]
+
+
+def test_our_usual_length_is_the_commonest_then_one_then_the_smallest() -> None:
+    short = [point(multiplier=0.2, sparsity=sparsity) for sparsity in (0.8, 0.9)]
+    assert chosen.usual_length(frame(*short, point(multiplier=1.0)))["multiplier"].tolist() == [0.2, 0.2]
+    assert chosen.usual_length(frame(short[0], point(multiplier=1.0)))["multiplier"].tolist() == [1]
+    assert chosen.usual_length(frame(short[0], point(multiplier=5.0)))["multiplier"].tolist() == [0.2]
+    assert len(chosen.usual_length(frame(*short, point("pruning", multiplier=np.nan)))) == 3
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz")), min_size=1, max_size=20))

@@ -109,6 +109,20 @@ def test_other_protocols_are_other_settings_but_cadence_is_not(tmp_path: Path, a
     assert one.setting == "lenet300 on mnist, uniform, 90 %"
 
 
+def test_how_sparsity_was_executed_is_no_setting(tmp_path: Path, ask: SimpleNamespace) -> None:
+    """A cell that was trained in both ways counts once: as there are more seeds of it, else behind masks."""
+    sparse = dataclasses.replace(ask.run().protocol, execution="auto")
+    behind_masks = ask.runs({"set": [9600, 9600]})
+    (one,) = ask.found(tmp_path / "a", behind_masks + ask.runs({"rigl": [9700, 9700]}, protocol=sparse), BEATS)
+    assert 100 * one.found.mean == pytest.approx(1)
+    both = behind_masks + ask.runs({"rigl": [9700, 9700]}, protocol=sparse)
+    (one,) = ask.found(tmp_path / "b", both + ask.runs({"rigl": [9800, 9800]}), BEATS)
+    assert 100 * one.found.mean == pytest.approx(2)
+    more = behind_masks + ask.runs({"rigl": [9800]}) + ask.runs({"rigl": [9700, 9700]}, protocol=sparse)
+    (one,) = ask.found(tmp_path / "c", more, BEATS)
+    assert (one.found.n, 100 * one.found.mean) == (2, pytest.approx(1))
+
+
 def test_in_a_sweep_the_papers_cadence_counts(tmp_path: Path, ask: SimpleNamespace) -> None:
     made = ask.runs({"rigl": [9700], "set": [9600]})
     for cadence in ({"update_every": 7}, {"drop_fraction": 0.5}, {"decay": "constant"}):
