@@ -175,9 +175,9 @@ def needs_of(job):
     return [*caches_of(job), *map(record_of, job.parents)]
 
 
-# What a job trains and the code behind it, which trains it anew when it changes.
+# What trains a job anew when it changes, besides its runs, whose names its records have.
 def identity_of(job):
-    return [*job.runs, *job.snapshots, *job.sources, *VERSIONS]
+    return [*job.snapshots, *job.sources, *VERSIONS]
 
 
 def job_of(wildcards):
