@@ -301,6 +301,8 @@ def non_defaults(value: Any) -> Any:
 
     A field that is added later with a default that means "as before" thus changes no digest.
     """
+    if isinstance(value, str | float | int):  # most are, and the question below takes ten times as long
+        return value
     if isinstance(value, dict):
         return {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in value.items()}
     if not dataclasses.is_dataclass(value):
@@ -333,10 +335,15 @@ def run_from_dict(data: dict[str, Any]) -> Run:
 
 def _whole_numbers_to_floats(value: Any) -> None:
     """2 and 2.0 are one run, but JSON, and so the digest, would write them differently."""
-    for f in dataclasses.fields(value):
-        current = getattr(value, f.name)
-        if f.type in ("float", "float | None") and isinstance(current, int):
-            object.__setattr__(value, f.name, float(current))
+    for name in _float_fields(type(value)):
+        current = getattr(value, name)
+        if isinstance(current, int):
+            object.__setattr__(value, name, float(current))
+
+
+@functools.cache
+def _float_fields(dataclass_type: type) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(dataclass_type) if f.type in ("float", "float | None"))
 
 
 def _safe(name: str) -> str:
