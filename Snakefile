@@ -32,7 +32,8 @@ rule all:
 
 rule train:
     input:
-        RECORDS,
+        FIRST_RECORDS,
+        cleared_records(),
 
 
 # From the committed records, without training anything.

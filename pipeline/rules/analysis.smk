@@ -13,11 +13,11 @@ rule run_list:
         "printf '%s\\n' {params.runs:q} > {output:q} 2> {log:q}"
 
 
-# Every page is made from all records of the study: ten thousand edges to this file, and from it one to each page. It never
+# Every page is made from all records of the study: an edge from each job to this file, and from it one to each page. It never
 # says the same twice, since Snakemake takes a file of equal content for an unchanged one.
 rule trained:
     input:
-        RECORDS,
+        FIRST_RECORDS,
     output:
         TRAINED,
     log:

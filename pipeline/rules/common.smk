@@ -150,10 +150,15 @@ def record_of(run):
 
 
 def cleared_records():
-    """Records that were cleared away: what was once made of them is there, and would not ask for them again."""
-    if not Path(TRAINED).exists():
-        return []
-    return [record for record in RECORDS if not Path(record).exists()]
+    """Records that are gone, of jobs that were done: what was made of them would not ask for them again."""
+    once_all = Path(TRAINED).exists()
+    return [
+        record_of(run)
+        for job in STUDY.jobs
+        if once_all or Path(record_of(job.runs[0])).exists()
+        for run in job.runs
+        if not Path(record_of(run)).exists()
+    ]
 
 
 def retries_of(runs):

@@ -62,7 +62,7 @@ if all(len(job.runs) == 1 for job in STUDY.jobs):
         shell:
             TRAIN
 
-    RECORDS = [record_of(run) for run in STUDY.runs]
+    FIRST_RECORDS = [record_of(run) for run in STUDY.runs]
 
 else:
     for job in STUDY.jobs:
@@ -91,9 +91,8 @@ else:
             shell:
                 TRAIN
 
-    # As outputs of their rules: a path alone would be looked up among those of all rules, and matched as a pattern.
-    RECORDS = [
-        record
-        for job in STUDY.jobs
-        for record in getattr(rules, f"train_{job.name}").output
+    # With the first record of a job come all others of it. As outputs of their rules: a path alone would be looked up among those
+    # of all rules, and matched as a pattern.
+    FIRST_RECORDS = [
+        getattr(rules, f"train_{job.name}").output[0] for job in STUDY.jobs
     ]

@@ -385,7 +385,8 @@ def test_runs_as_json(ask: Ask, study: Path) -> None:
     assert status["study"] == "small"
     assert status["counts"] == {"left": 6}
     assert status["seconds_left"] is None
-    assert status["runs"] == [{"run": run.path, "status": "left", "seconds": None} for run in load_study(study).runs]
+    left = {"status": "left", "seconds": None, "devices": 1}
+    assert status["runs"] == [{"run": run.path, **left} for run in load_study(study).runs]
 
 
 def test_runs_as_a_table(ask: Ask, study: Path) -> None:
