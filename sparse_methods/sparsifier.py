@@ -71,7 +71,7 @@ def sparsify(
         # Imported here: numba is optional, and compiles.
         from sparse_methods import execution as executions
 
-        engine = executions.engine_for(execution, model, chosen, sparsity, distribution, layers or {}, masks)
+        engine = executions.engine_for(execution, model, chosen, schedule, sparsity, distribution, layers or {}, masks)
         sparse = engine(model, optimizer, chosen, schedule, seed)
         if sparse.take_as_built():
             return sparse

@@ -16,6 +16,7 @@ from sparse_methods.distributions import LayerRule, layer_sparsities
 from sparse_methods.execution import serving
 from sparse_methods.method import CannotError, Method
 from sparse_methods.network import maskable_weights
+from sparse_methods.schedules import UpdateSchedule
 from sparse_methods.sparsifier import Sparsifier
 
 
@@ -23,6 +24,7 @@ def engine_for(
     execution: Literal["sparse", "auto"],
     model: nn.Module,
     method: Method,
+    schedule: UpdateSchedule,
     sparsity: float | None,
     distribution: str,
     rules: Mapping[str, LayerRule],
@@ -44,7 +46,7 @@ def engine_for(
         return SparseExecution
     if masks is None and sparsity is None:
         return Sparsifier
-    pays = serving.pays(model, method, masked_layers(model, sparsity or 0.0, distribution, rules, masks))
+    pays = serving.pays(model, method, schedule, masked_layers(model, sparsity or 0.0, distribution, rules, masks))
     return SparseExecution if pays else Sparsifier
 
 

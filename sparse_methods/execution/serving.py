@@ -9,9 +9,13 @@ from torch import Tensor, nn
 
 from sparse_methods.method import Method
 from sparse_methods.network import maskable_weights
+from sparse_methods.schedules import UpdateSchedule
 
 CROSSOVER = 0.8
 """Sparsity of the masked layers together from which the sparse execution is expected to be the faster one."""
+INTERVAL = 32
+"""Steps from one topology update to the next from which it is: an update costs as much as a dozen sparse steps. At 98 % it is
+from 8 on, at 90 % from here."""
 TYPES = (torch.float32, torch.float64)
 
 
@@ -41,15 +45,24 @@ def layer_refusal(name: str, module: nn.Module | None, weight: Tensor) -> str | 
     return None
 
 
-def pays(model: nn.Module, method: Method, sparsities: Mapping[str, float]) -> bool:
-    """Whether a network of these masked layers can be trained sparsely, and is sparse enough, from the first step on, to be
-    trained faster than behind masks."""
+def pays(model: nn.Module, method: Method, schedule: UpdateSchedule, sparsities: Mapping[str, float]) -> bool:
+    """Whether a network of these masked layers can be trained sparsely, and faster than behind masks: is sparse enough, from
+    the first step on, and its topology moves seldom enough."""
     weights = {name: weight for name, weight in maskable_weights(model).items() if name in sparsities}
     if refusal(method) or any(layer_refusal(name, owner(model, w), w) for name, w in weights.items()):
+        return False
+    if _moves_often(method, schedule):
         return False
     first = {name: 0.0 if method.starts == "dense" else method.first_sparsity(s) for name, s in sparsities.items()}
     zeros = sum(first[name] * weight.numel() for name, weight in weights.items())
     return zeros >= CROSSOVER * sum(weight.numel() for weight in weights.values())
+
+
+def _moves_often(method: Method, schedule: UpdateSchedule) -> bool:
+    begin = schedule.begin
+    return method.updates != "never" and any(
+        method.is_due(step, begin, schedule) for step in range(begin + 1, begin + INTERVAL)
+    )
 
 
 def owner(model: nn.Module, weight: Tensor) -> nn.Module | None:

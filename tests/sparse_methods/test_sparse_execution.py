@@ -22,13 +22,13 @@ from sparse_methods.sparsifier import Sparsifier
 if importlib.util.find_spec("numba") is None:
     pytest.skip("the sparse execution needs numba, an optional extra", allow_module_level=True)
 
+from sparse_methods.execution import serving
 from sparse_methods.execution.engine import SparseExecution
 from sparse_methods.execution.linear import SparseLinear
-from sparse_methods.execution.serving import refusal
 from sparse_methods.execution.update import Selection
 
 STEPS = 200
-SERVED = sorted(name for name in METHODS if refusal(make(name)) is None)
+SERVED = sorted(name for name in METHODS if serving.refusal(make(name)) is None)
 OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "sgd": lambda model: torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3, nesterov=True),
     "adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.01, amsgrad=True),
@@ -218,14 +218,15 @@ def test_what_cannot_be_served_is_named() -> None:
     for method, model, reason in cases:
         with pytest.raises(CannotError, match=reason):
             sparse_network("sparse", method, model=model)
-        assert not isinstance(sparse_network("auto", method, model=model, sparsity=0.95)[1], SparseExecution)
+        fallen_back = sparse_network("auto", method, model=model, sparsity=0.95, update_every=serving.INTERVAL)[1]
+        assert type(fallen_back) is Sparsifier
     with pytest.raises(ValueError, match="there is no execution 'fast'; valid: masked, sparse, auto"):
         sparse_network("fast", "rigl")
 
 
 def test_auto_takes_what_is_sparse_from_the_first_step() -> None:
     chosen = {
-        (method, sparsity): type(sparse_network("auto", method, sparsity=sparsity)[1])
+        (method, sparsity): type(sparse_network("auto", method, sparsity=sparsity, update_every=serving.INTERVAL)[1])
         for method in ("rigl", "pruning")
         for sparsity in (0.5, 0.95)
     }
@@ -233,12 +234,27 @@ def test_auto_takes_what_is_sparse_from_the_first_step() -> None:
     assert set(chosen.values()) == {Sparsifier}
 
 
+@pytest.mark.parametrize(
+    ("method", "update_every", "engine"),
+    [
+        ("rigl", serving.INTERVAL, SparseExecution),
+        ("rigl", serving.INTERVAL - 1, Sparsifier),
+        ("set_itop", serving.INTERVAL - 1, Sparsifier),
+        ("static", 1, SparseExecution),
+        ("deepr", 100, Sparsifier),  # moves at every step, whatever the cadence
+    ],
+)
+def test_auto_takes_what_moves_seldom(method: str, update_every: int, engine: type[Sparsifier]) -> None:
+    begin = {"begin": 40} if method == "rigl" else {}
+    assert type(sparse_network("auto", method, sparsity=0.95, update_every=update_every, **begin)[1]) is engine
+
+
 def test_without_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "numba" else found(name, *rest)
     )
-    assert type(sparse_network("auto", "rigl", sparsity=0.95)[1]) is Sparsifier
+    assert type(sparse_network("auto", "static", sparsity=0.95)[1]) is Sparsifier
     with pytest.raises(CannotError, match="needs numba: pip install"):
         sparse_network("sparse", "rigl")
 
