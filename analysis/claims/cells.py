@@ -19,7 +19,9 @@ from analysis.records import DISTRIBUTIONS, Loaded
 from pipeline.record import LayerCount
 from pipeline.run import Run, Topology
 
-AXES = ("layout", "distribution", "sparsity", "multiplier")
+OWN = ("layout", "distribution", "sparsity", "precision")
+"""What settings have, but for those of a side that has its own."""
+AXES = (*OWN, "multiplier")
 """Of a setting, what a side may leave open."""
 PAPER = Topology()
 """The paper's cadence (sections 4, 4.1): an update every 100 steps that drops 0.3 of the active weights, cosine decay."""
@@ -56,6 +58,7 @@ class Setting:
     distribution: str | None = None
     sparsity: float | None = None
     multiplier: float | None = None
+    precision: str | None = None
     detail: str = ""
     """What else tells two settings apart, in words."""
     protocol: str = ""
@@ -63,11 +66,12 @@ class Setting:
 
     @property
     def words(self) -> str:
-        """ "lenet300 on mnist, 0.2× training, uniform, 90 %"."""
+        """ "lenet300 on mnist, 0.2× training, uniform, 90 %"; the precision where it is not float32."""
         first = text.setting(self.model, self.dataset, self.layout or "default", self.multiplier or 1.0)
         shared = "" if self.distribution is None else DISTRIBUTIONS[self.distribution]
         sparsity = "" if self.sparsity is None else text.sparsity(self.sparsity)
-        return ", ".join(part for part in (first, shared, sparsity, self.detail) if part)
+        precision = "" if self.precision == "float32" else self.precision
+        return ", ".join(part for part in (first, shared, sparsity, precision, self.detail) if part)
 
     def within(self, where: Where) -> bool:
         """Whether a test that is restricted to ``where`` is asked here; of what sides have not in common nothing is asked."""
@@ -83,7 +87,7 @@ class Setting:
     def order(self) -> tuple:
         """By which settings are listed."""
         axes = (self.layout or "", self.multiplier or 0.0, self.distribution or "", self.sparsity or 0.0)
-        return (self.model, self.dataset, *axes, self.detail)
+        return (self.model, self.dataset, *axes, self.precision == "bf16", self.detail)
 
     def joined(self, other: Setting) -> Setting | None:
         """Both in one; None where they differ."""
@@ -147,14 +151,12 @@ class Pool:
     def setting(self, cell: Cell, side: Side) -> Setting:
         """Where ``cell`` was trained, without what is the side's own."""
         run = cell.run
-        own = {name for name in ("distribution", "sparsity", "layout") if getattr(side, name) is not None}
+        own = {name for name in OWN if getattr(side, name) is not None}
         own |= set(getattr(self.methods.get(run.method), "ignores", ()))
         return Setting(
             model=_network(run, side),
             dataset=run.dataset,
-            layout=None if "layout" in own else run.layout,
-            distribution=None if "distribution" in own else run.distribution,
-            sparsity=None if "sparsity" in own else run.sparsity,
+            **{name: value for name, value in _trained_at(run).items() if name not in own},
             multiplier=round(run.multiplier / side.length, 9),
             protocol=cell.protocol if side.network is None else cell.protocol_of_any_network,
         )
@@ -186,12 +188,13 @@ def _cell(runs: Sequence[Loaded]) -> Cell:
 
 def is_on(run: Run, side: Side) -> bool:
     """Whether ``run`` is one of the side's; its length is for the setting to tell."""
-    own = {name: getattr(side, name) for name in ("distribution", "sparsity", "layout")}
+    asked = {name: getattr(side, name) for name in OWN}
+    has = _trained_at(run)
     topology = run.protocol.topology
     return (
         run.method == side.method
         and dict(run.method_options) == side.options
-        and all(getattr(run, name) == value for name, value in own.items() if value is not None)
+        and all(has[name] == value for name, value in asked.items() if value is not None)
         and all(getattr(topology, name) == value for name, value in side.cadence.items())
         and (side.network is None or dict(run.model_options) == side.network)
         and _starts_as(run, side)
@@ -204,10 +207,20 @@ def _starts_as(run: Run, side: Side) -> bool:
         return start is None and asked is None
     parent = start.run
     plain = parent.method == asked.of and parent.start_from is None and not parent.method_options
-    alike = _alike(parent) == _alike(run)
+    alike = _alike(parent) == _alike(run) and parent.protocol.precision == run.protocol.precision
     if asked.take == "mask":
-        alike = alike and all(getattr(parent, name) == getattr(run, name) for name in AXES)
+        alike = alike and _trained_at(parent) == _trained_at(run) and parent.multiplier == run.multiplier
     return start.take == asked.take and plain and alike
+
+
+def _trained_at(run: Run) -> dict[str, Any]:
+    """What OWN names."""
+    return {
+        "layout": run.layout,
+        "distribution": run.distribution,
+        "sparsity": run.sparsity,
+        "precision": run.protocol.precision,
+    }
 
 
 def _alike(run: Run) -> Run:
@@ -222,7 +235,7 @@ def _alike(run: Run) -> Run:
         multiplier=1.0,
         start_from=None,
         snapshots=(),
-        protocol=replace(run.protocol, topology=Topology(), execution="masked"),
+        protocol=replace(run.protocol, topology=Topology(), execution="masked", precision="float32"),
         seed=0,
     )
 

@@ -22,13 +22,14 @@ COLUMNS = {
     "source": "str",  # key of the bibliography
     "place": "str",
     "test": "str",  # in words
-    "setting": "str",  # in words; the next six say the same
+    "setting": "str",  # in words; the next seven say the same
     "model": "str",
     "dataset": "str",
     "layout": "str",
     "distribution": "str",
     "sparsity": "float64",
     "multiplier": "float64",
+    "precision": "str",
     "unit": "str",  # of the next five; × is first over second
     "estimate": "float64",
     "low": "float64",  # of the 95 % interval; equal to the estimate where the number is exact
@@ -134,6 +135,7 @@ def _row(one: Outcome) -> dict[str, Any]:
         "distribution": where.distribution or "",
         "sparsity": where.sparsity,
         "multiplier": where.multiplier,
+        "precision": where.precision or "",
         "unit": one.unit.name,
         "estimate": shown(one.found.mean),
         "low": shown(one.found.low),

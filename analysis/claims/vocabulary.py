@@ -62,6 +62,7 @@ class Side(Word):
     distribution: Literal["uniform", "erdos_renyi", "erk"] | None = None
     sparsity: float | None = Field(None, ge=0, lt=1)
     layout: str | None = None
+    precision: Literal["float32", "bf16"] | None = None
     length: float = Field(1.0, gt=0)
     """Training length over that of a side of length 1."""
     update_every: int | None = Field(None, ge=1)

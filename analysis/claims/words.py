@@ -19,6 +19,7 @@ def side(one: Side, methods: Mapping[str, Any]) -> str:
     parts = [f"{name}={value}" for name, value in {**one.options, **(one.network or {})}.items()]
     parts += [DISTRIBUTIONS[one.distribution]] if one.distribution else []
     parts += [text.sparsity(one.sparsity)] if one.sparsity is not None else []
+    parts += [one.precision] if one.precision else []
     parts += [f"{one.length:g}× as long"] if one.length != 1 else []
     parts += [CADENCE[name].format(value) for name, value in one.cadence.items()]
     parts += [TAKEN[one.start.take].format(methods[one.start.of].label)] if one.start else []

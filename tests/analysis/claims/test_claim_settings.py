@@ -123,6 +123,21 @@ def test_how_sparsity_was_executed_is_no_setting(tmp_path: Path, ask: SimpleName
     assert (one.found.n, 100 * one.found.mean) == (2, pytest.approx(1))
 
 
+def test_precisions_are_settings_or_sides(tmp_path: Path, ask: SimpleNamespace) -> None:
+    low = dataclasses.replace(ask.run().protocol, precision="bf16")
+    made = ask.runs({"rigl": [9700], "set": [9600]}) + ask.runs({"rigl": [9690], "set": [9580]}, protocol=low)
+    exact, rounded = ask.found(tmp_path / "a", made, BEATS)
+    assert (exact.setting, rounded.setting) == (
+        "lenet300 on mnist, uniform, 90 %",
+        "lenet300 on mnist, uniform, 90 %, bf16",
+    )
+    assert [round(1e4 * one.found.mean) for one in (exact, rounded)] == [100, 110]
+    sides = [{"method": "rigl", "precision": precision} for precision in ("bf16", "float32")]
+    (one,) = ask.found(tmp_path / "b", made, {"test": "beats", "sides": sides})
+    assert (one.test, one.setting) == ("RigL (bf16) beats RigL (float32)", "lenet300 on mnist, uniform, 90 %")
+    assert round(1e4 * one.found.mean) == -10
+
+
 def test_in_a_sweep_the_papers_cadence_counts(tmp_path: Path, ask: SimpleNamespace) -> None:
     made = ask.runs({"rigl": [9700], "set": [9600]})
     for cadence in ({"update_every": 7}, {"drop_fraction": 0.5}, {"decay": "constant"}):
