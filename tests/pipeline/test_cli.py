@@ -23,6 +23,7 @@ COST_KEYS = ["dense_inference_flops", "inference_flops", "inference_x", "train_x
 METHOD_KEYS = ["name", "label", "family", "year", "citation", "dense_parts", "cannot"]
 METHODS = sorted(methods.METHODS)
 
+SMALL_EDITIONS = sorted(str(path) for path in (Path(__file__).parents[1] / "studies").glob("*.yaml"))
 STUDY = """\
 title: A small study
 base:
@@ -407,11 +408,11 @@ def test_validate(ask: Ask, study: Path, mine: str) -> None:
     assert "6 on a data set of your own" in answer.out
 
 
-@pytest.mark.parametrize("name", study_names())
-def test_studies_of_the_suite_are_valid(ask: Ask, name: str) -> None:
-    answer = ask("validate", name)
+@pytest.mark.parametrize("study", [*study_names(), *SMALL_EDITIONS])
+def test_studies_of_the_suite_are_valid(ask: Ask, study: str) -> None:
+    answer = ask("validate", study)
     assert answer.code == 0
-    assert answer.out.startswith(f"{name} is valid: ")
+    assert answer.out.startswith(f"{Path(study).stem} is valid: ")
 
 
 def test_resolve_writes_every_run_of_every_job(ask: Ask, study: Path) -> None:
