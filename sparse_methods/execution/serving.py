@@ -14,8 +14,8 @@ from sparse_methods.schedules import UpdateSchedule
 CROSSOVER = 0.8
 """Sparsity of the masked layers together from which the sparse execution is expected to be the faster one."""
 INTERVAL = 32
-"""Steps from one topology update to the next from which it is: an update costs as much as a dozen sparse steps. At 98 % it is
-from 8 on, at 90 % from here."""
+"""Steps from one topology update to the next from which it is: an update costs as much as some ten sparse steps. At 98 % it is
+from 4 on, at 90 % from here."""
 TYPES = (torch.float32, torch.float64)
 
 
