@@ -9,10 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparse_methods import sparsify
+from sparse_methods import sparsify, topology
 from sparse_methods.method import CannotError, Method
 from sparse_methods.methods import METHODS, make
 from sparse_methods.methods.mest import MEST
@@ -355,8 +357,17 @@ def test_who_has_a_chain() -> None:
         chain(torch.zeros(2, 7, dtype=torch.float64), torch.zeros(2, dtype=torch.int64), torch.arange(2))
 
 
-def test_the_running_selection_keeps_the_first_of_ties() -> None:
-    selection = Selection(3)
-    for first, scores in ((0, [1.0, 2.0, 1.0]), (3, [2.0, 2.0, 1.0]), (6, [2.0, 3.0])):
-        selection.offer(torch.tensor(scores), torch.ones(len(scores), dtype=torch.bool), first, None)
-    assert selection.positions.tolist() == [1, 3, 7]
+@given(data=st.data(), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_the_running_selection_is_that_of_all_blocks_at_once(data: st.DataObject, sizes: list[int]) -> None:
+    """Ties included: scores are few."""
+    total = sum(sizes)
+    scores = torch.tensor(data.draw(st.lists(st.sampled_from([1.0, 2.0, 3.0]), min_size=total, max_size=total)))
+    free = torch.tensor(data.draw(st.lists(st.booleans(), min_size=total, max_size=total)))
+    count = data.draw(st.integers(1, max(1, int(free.sum()))))
+    selection, first = Selection(count), 0
+    for part, allowed in zip(scores.split(sizes), free.split(sizes), strict=True):
+        selection.offer(part, allowed.clone(), first, 10 * part)
+        first += len(part)
+    if free.any():
+        assert selection.positions.tolist() == topology.largest(scores, count, free).nonzero().squeeze(1).tolist()
+    assert selection.values.tolist() == (10 * scores[selection.positions]).tolist()
