@@ -34,10 +34,13 @@ def test_recipes_take_the_steps_of_the_setup() -> None:
     apptainer = installed(apptainer_sections((ROOT / "apptainer.def").read_text())["post"])
     assert setup == [["-c", "constraints.txt", "torch"], ["-c", "constraints.txt", "-e", ".[dev,sparse]"]]
     assert without_extras(docker) == without_extras(apptainer) == without_extras(setup)
-    for line in (docker[-1], apptainer[-1]):
-        extras = Requirement("rigl-bench" + line[-1].removeprefix(".")).extras
-        assert "sparse" in extras
-        assert "dev" not in extras
+    extras = [Requirement("rigl-bench" + line[-1].removeprefix(".")).extras for line in (docker[-1], apptainer[-1])]
+    assert extras == [{"sparse", "kubernetes"}, {"sparse"}]
+
+
+def test_the_image_has_what_storage_on_kubernetes_calls() -> None:
+    (packages,) = (step for step in dockerfile_steps((ROOT / "Dockerfile").read_text()) if "apt-get install" in step)
+    assert re.search(r"\brsync=", packages)  # by which the storage provider fs copies
 
 
 def test_recipes_start_from_the_same_base() -> None:

@@ -54,6 +54,12 @@ grid:
   - method: [swap, static]
     sparsity: 0.9
 """
+DEADLY = METHOD.replace("return -layer.gradient.abs()", "os.kill(os.getpid(), signal.SIGKILL)").replace(
+    "swap", "deadly"
+)
+"""Its first topology update is the end of the process, as where memory runs out."""
+DEADLY = f"import os\nimport signal\n{DEADLY}"
+LARGE = ("imagenet-resnet50", "imagenet-mobilenet", "wikitext103")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +144,46 @@ def test_a_plan_measures_dry_runs(checkout: Path) -> None:
     assert three["runs"] == 3 * one["runs"]
     assert three["train_flops"] == 3 * one["train_flops"]
     assert min(one["wall_seconds"], one["cpu_seconds"], one["peak_bytes"]) > 0
+
+
+def test_a_run_that_is_killed_in_every_attempt_is_a_record_in_the_end(checkout: Path) -> None:
+    """Each attempt is a call of the job; one call more records what none of them could, and trains what stands behind it."""
+    method, study = checkout / "sparse_methods/methods/deadly.py", checkout / "tests/studies/deadly.yaml"
+    method.write_text(DEADLY)
+    study.write_text(STUDY.replace("swap", "deadly") + "seeds: 1\nruns_per_job: 2\n")
+    done = python(checkout, "snakemake", "train", "--configfile", str(study), "--cores", "2", "--config", "attempts=2")
+    method.unlink(), study.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.stdout + done.stderr).count("Trying to restart job") == 2
+    status = {Path(path).parts[-4]: json.loads(Path(path).read_text())["status"] for path in records(checkout)}
+    assert status["static"] == "done"
+    assert status["deadly"].startswith("failed: ")
+    assert "killed" in status["deadly"]
+    shutil.rmtree(checkout / "results")
+
+
+def test_processes_that_share_a_run(checkout: Path) -> None:
+    study = checkout / "tests/studies/shared.yaml"
+    study.write_text(f"extends: {Path(SMALL).name}\ngrid: [{{method: rigl, sparsity: 0.9}}]\nadd: []\nseeds: 1\n")
+    settings = ("--config", "processes=2", "device=cpu")
+    done = python(checkout, "snakemake", "train", "--configfile", str(study), "--cores", "2", *settings)
+    study.unlink()
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = (json.loads((checkout / path).read_text()) for path in records(checkout))
+    assert record["status"] == "done"
+    assert record["provenance"]["hardware"].startswith("2 x ")
+    shutil.rmtree(checkout / "results")
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_studies_of_clusters_are_planned(checkout: Path, name: str) -> None:
+    """Without their data: a plan of Snakemake, and what it costs."""
+    planned = python(checkout, "snakemake", "--configfile", f"pipeline/studies/{name}.yaml", "--dry-run")
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    jobs = dict(re.findall(r"^(\S+) +(\d+)$", planned.stdout, flags=re.MULTILINE))
+    (costs,) = json.loads(python(checkout, "pipeline.cli", "plan", name, "--json").stdout)
+    assert int(jobs["train_run"]) == costs["runs"] > 0
+    assert costs["train_flops"] > 1e17
 
 
 def test_kill_resume_and_reruns(checkout: Path) -> None:
