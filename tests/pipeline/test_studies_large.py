@@ -118,8 +118,10 @@ def test_a_small_edition_of_wikitext103_runs(data_root: Path, tmp_path: Path) ->
         assert 4 < record["result"]["bits_per_character"] < 9
 
 
-def test_a_small_edition_of_imagenet_runs(data_root: Path, tmp_path: Path) -> None:
-    runs = load_study(STUDIES / "imagenet.yaml").runs
+@pytest.mark.parametrize("name", ["imagenet-resnet50", "imagenet-mobilenet"])
+def test_a_small_edition_of_imagenet_runs(data_root: Path, tmp_path: Path, name: str) -> None:
+    runs = load_study(STUDIES / f"{name}.yaml").runs
+    assert {run.model for run in runs} == {run.model for run in load_study(name).runs}
     assert {run.protocol.augmentation for run in runs} == {"resized-crop-flip"}
     for record in trained(runs, tmp_path, data_root):
         assert (record["status"], record["result"]["test_total"]) == ("done", 100)
