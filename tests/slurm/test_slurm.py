@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -31,8 +31,11 @@ ROOT = Path(__file__).parents[2]
 STUDY = "tests/studies/slurm.yaml"
 WANTED = ["study_of_runs", "--configfile", STUDY, "--config", "checkpoint_seconds=0.3"]
 # The profile as it is, but for what would be too much for a small machine, or too slow for a test.
-PROFILE = ["--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "6"]
+PROFILE = ["--workflow-profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "2"]
 PROFILE += ["--default-resources", "gpu=1", "mem_mb=1000 * min(attempt, 2)", "runtime=5"]
+# A study of one run; of --default-resources the last counts.
+SINGLE = ["train", "--configfile", "single.yaml", "--config", "attempts=1", *PROFILE]
+SINGLE_STUDY = "extends: tests/studies/small.yaml\ngrid: [{method: rigl, sparsity: 0.9}]\nadd: []\nseeds: 1\n"
 PATIENCE_SECONDS = 900
 
 pytestmark = pytest.mark.skipif("RIGL_BENCH_SLURM" not in os.environ, reason="no cluster: .ci/slurm brings one up")
@@ -83,55 +86,94 @@ class Watch(threading.Thread):
 
 
 @dataclass
+class SlurmJob:
+    """What Slurm says of a job: state, memory that it was given, and comment, where the executor writes the rule."""
+
+    state: str
+    memory: str
+    rule: str
+
+
+@dataclass
 class Story:
     """What was done to a workflow, and what came of it."""
 
     study: Study
     cluster: Path
     home: Path
+    single: Path
+    """Where SINGLE was refused the three GPUs that it asked for, with this exit code and these records."""
+    refused: int
+    of_the_refused: dict[str, Any]
+    with_parts: list[Sighting]
+    """Processes of the same study that asked for parts of a GPU, and what came of them."""
+    of_parts: dict[str, Any]
     sightings: list[Sighting]
     cancelled: tuple[Sighting, Run]
     """The process that was cancelled, and the run in whose middle it was."""
     at_the_kill: dict[str, Any]
     """The records that there were when the coordinator was killed."""
-    slurm_jobs: dict[str, tuple[str, str]]
-    """State and rule of every job that Slurm was given."""
+    slurm_jobs: dict[str, SlurmJob]
+    """Every job that Slurm was given from ``cluster``, by number."""
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    cluster, home = tmp_path_factory.mktemp("cluster").resolve(), tmp_path_factory.mktemp("home").resolve()
-    for folder in (cluster, home):
+    folders = cluster, home, single = [
+        tmp_path_factory.mktemp(name).resolve() for name in ("cluster", "home", "single")
+    ]
+    for folder in folders:
         copy_working_tree(folder)
+    (single / "single.yaml").write_text(SINGLE_STUDY)
     study = load_study(ROOT / STUDY)
-    watch = Watch(cluster)
-    watch.start()
+    watch, watch_single = Watch(cluster), Watch(single)
+    watch.start(), watch_single.start()
     begun = []
 
-    def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-        begun.append(snakemake(folder, *WANTED, *arguments))
+    def start(folder: Path, *arguments: str, wanted: Sequence[str] = WANTED) -> subprocess.Popen[bytes]:
+        begun.append(snakemake(folder, *wanted, *arguments))
         return begun[-1]
 
     try:
+        # What needs nothing of the cluster's GPUs goes on meanwhile.
         first = start(cluster, *PROFILE)
+        refused = start(single, "--default-resources", "gpu=3", "mem_mb=1000", "runtime=5", wanted=SINGLE)
+        local = start(home, "--cores", "1")
         cancelled = wait_for(lambda: in_mid_run(watch, study, cluster), first, cluster)
         subprocess.run(["scancel", cancelled[0].slurm_job], check=True)
-        wait_for(lambda: "Trying to restart job" in said(cluster), first, cluster)
+        wait_for(lambda: len(tries(cancelled[0].slurm_job, known_to_slurm(cluster))) > 1, first, cluster)
         wait_for(lambda: records(cluster) and watch.now, first, cluster)
         first.kill()
         first.wait()
         at_the_kill = records(cluster)
+        refusal, of_the_refused = refused.wait(PATIENCE_SECONDS), records(single)
+        parts = start(single, "--default-resources", "gres=shard:2", "mem_mb=1000", "runtime=5", wanted=SINGLE)
         for arguments in ([*PROFILE, "--unlock"], PROFILE):
             assert start(cluster, *arguments).wait(PATIENCE_SECONDS) == 0, said(cluster)
-        slurm_jobs = known_to_slurm()
-        assert start(home, "--cores", "2").wait(PATIENCE_SECONDS) == 0, said(home)
-        yield Story(study, cluster, home, list(watch.sightings.values()), cancelled, at_the_kill, slurm_jobs)
+        slurm_jobs = known_to_slurm(cluster)
+        assert parts.wait(PATIENCE_SECONDS) == 0, said(single)
+        assert local.wait(PATIENCE_SECONDS) == 0, said(home)
+        sightings, with_parts = ([*one.sightings.values()] for one in (watch, watch_single))
+        yield Story(
+            study,
+            cluster,
+            home,
+            single,
+            refusal,
+            of_the_refused,
+            with_parts,
+            records(single),
+            sightings,
+            cancelled,
+            at_the_kill,
+            slurm_jobs,
+        )
     finally:
-        watch.stop()
+        watch.stop(), watch_single.stop()
         for workflow in begun:
             workflow.kill()
         subprocess.run(["scancel", "--user", "root"], check=True)
-        for folder in (cluster, home):
+        for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -186,17 +228,28 @@ def records(folder: Path) -> dict[str, Any]:
     return {str(path.parent.relative_to(root)): json.loads(path.read_text()) for path in root.rglob(RECORD)}
 
 
-def known_to_slurm() -> dict[str, tuple[str, str]]:
-    """State and comment, in which the executor writes the rule, of each job, also of those that have ended."""
-    command = ["squeue", "--noheader", "--states", "all", "--format", "%i %T %k"]
+def known_to_slurm(folder: Path) -> dict[str, SlurmJob]:
+    """The jobs that were submitted in ``folder`` by number, also those that have ended."""
+    command = ["squeue", "--noheader", "--states", "all", "--format", "%Z %i %T %m %k"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {number: (state, rule) for number, state, rule in (line.split(maxsplit=2) for line in listed.splitlines())}
+    lines = (line.split(maxsplit=4) for line in listed.splitlines())
+    return {number: SlurmJob(*about) for place, number, *about in lines if place == str(folder)}
+
+
+def said_by(number: str, folder: Path) -> str:
+    """What a job of Slurm printed."""
+    return "\n".join(path.read_text() for path in (folder / ".snakemake/slurm_logs").rglob(f"{number}.log"))
+
+
+def tries(number: str, jobs: Mapping[str, SlurmJob]) -> list[SlurmJob]:
+    """The jobs of the same rule."""
+    return [job for job in jobs.values() if job.rule == jobs[number].rule]
 
 
 def test_training_alone_went_to_the_cluster_and_each_job_had_one_gpu(story: Story) -> None:
     assert {sighting.name for sighting in story.sightings} == {job.name for job in story.study.jobs()}
     assert {sighting.devices for sighting in story.sightings} == {"0", "1"}
-    assert all(rule.startswith("rule_train_") for _, rule in story.slurm_jobs.values()), story.slurm_jobs
+    assert all(job.rule.startswith("rule_train_") for job in story.slurm_jobs.values()), story.slurm_jobs
 
 
 def test_two_jobs_never_share_a_gpu(story: Story) -> None:
@@ -211,24 +264,27 @@ def test_two_jobs_never_share_a_gpu(story: Story) -> None:
 
 def test_a_cancelled_job_is_tried_again_and_goes_on_from_its_checkpoint(story: Story) -> None:
     process, run = story.cancelled
-    assert story.slurm_jobs[process.slurm_job][0] == "CANCELLED"
+    assert story.slurm_jobs[process.slurm_job].state == "CANCELLED"
     record = records(story.cluster)[run.path]
     assert record["status"] == "done"
     assert record["timing"]["resumes"] == 1
-    assert len({sighting.slurm_job for sighting in story.sightings if sighting.name == process.name}) > 1
+    given = {job.memory for job in tries(process.slurm_job, story.slurm_jobs)}
+    assert given == {"1000M", "2000M"}, "an attempt after a kill is given more"
 
 
 def test_a_killed_coordinator_loses_no_record_and_repeats_none(story: Story) -> None:
     """Its jobs went on without it; the next one's wait for them at the runs' locks, and find their records."""
-    assert {state for state, _ in story.slurm_jobs.values()} <= {"COMPLETED", "COMPLETING", "CANCELLED"}, (
-        "jobs are left"
-    )
-    left = records(story.cluster)
-    assert left.keys() == {run.path for run in story.study.runs}
+    ended = {
+        number for number, job in story.slurm_jobs.items() if job.state in ("COMPLETED", "COMPLETING", "CANCELLED")
+    }
+    left = story.slurm_jobs.keys() - ended
+    assert not left, [(story.slurm_jobs[number], said_by(number, story.cluster)) for number in left]
+    found = records(story.cluster)
+    assert found.keys() == {run.path for run in story.study.runs}
     assert story.at_the_kill
     for run, record in story.at_the_kill.items():
-        assert left[run] == record, f"{run} was trained again"
-    assert [run for run, record in left.items() if record["timing"]["resumes"]] == [story.cancelled[1].path]
+        assert found[run] == record, f"{run} was trained again"
+    assert [run for run, record in found.items() if record["timing"]["resumes"]] == [story.cancelled[1].path]
 
 
 def test_records_and_tables_are_those_of_a_local_run(story: Story) -> None:
@@ -244,3 +300,16 @@ def test_records_and_tables_are_those_of_a_local_run(story: Story) -> None:
         tables = [pd.read_csv(folder / name) for folder in (story.home, story.cluster)]
         one, other = (table.drop(columns=[c for c in table if c.endswith("_seconds")]) for table in tables)
         pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_a_resource_that_the_cluster_lacks_is_named(story: Story) -> None:
+    """By sbatch, in what Snakemake prints; nothing ran, so there is no record."""
+    assert story.refused != 0
+    assert "Requested node configuration is not available" in said(story.single)
+    assert not story.of_the_refused
+
+
+def test_parts_of_a_gpu(story: Story) -> None:
+    assert [record["status"] for record in story.of_parts.values()] == ["done"]
+    (seen,) = story.with_parts
+    assert seen.devices in ("0", "1")
