@@ -159,7 +159,7 @@ def test_a_run_that_is_killed_in_every_attempt_is_a_record_in_the_end(checkout: 
     assert status["static"] == "done"
     assert status["deadly"].startswith("failed: ")
     assert "killed" in status["deadly"]
-    shutil.rmtree(checkout / "results")
+    shutil.rmtree(checkout / "results/runs")
 
 
 def test_processes_that_share_a_run(checkout: Path) -> None:
@@ -172,7 +172,7 @@ def test_processes_that_share_a_run(checkout: Path) -> None:
     (record,) = (json.loads((checkout / path).read_text()) for path in records(checkout))
     assert record["status"] == "done"
     assert record["provenance"]["hardware"].startswith("2 x ")
-    shutil.rmtree(checkout / "results")
+    shutil.rmtree(checkout / "results/runs")
 
 
 @pytest.mark.parametrize("name", LARGE)
